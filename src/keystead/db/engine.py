@@ -1,0 +1,61 @@
+"""What a service sees of a database, whichever engine is behind it.
+
+Services are written as coroutines. On SQLite these never suspend: reads run inline and a unit of work runs to its end
+on the writer's thread. On a networked database the same coroutines wait for the wire.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Protocol, TypeVar
+
+from keystead.db.statements import Command, Parameters, Query
+from keystead.kernel.problems import Unavailable
+
+T = TypeVar("T")
+
+
+class DatabaseError(Unavailable):
+    """The database is away, busy, full or broken: cannot know, try again (promises R8, V5)."""
+
+
+class UniqueViolation(Exception):  # noqa: N818 - reads as what happened
+    """A row with this unique value is already there."""
+
+
+class Reader(Protocol):
+    """Something that answers queries."""
+
+    async def one(self, query: Query[T], parameters: Parameters) -> T | None:
+        """Return the first row's record, or None. Raises DatabaseError."""
+        ...
+
+    async def all(self, query: Query[T], parameters: Parameters) -> list[T]:
+        """Return every row's record. Raises DatabaseError."""
+        ...
+
+
+class Transaction(Reader, Protocol):
+    """One unit of work: what it reads is current, what it writes is kept whole or not at all."""
+
+    async def run(self, command: Command, parameters: Parameters) -> int:
+        """Run a command and return how many rows it touched. Raises UniqueViolation and DatabaseError."""
+        ...
+
+    async def announce(self, subject: str) -> None:
+        """Tell every process, once this is committed, that what it knows of ``subject`` is no longer true."""
+        ...
+
+
+class Database(Reader, Protocol):
+    """Storage, as services use it: reads outside a transaction, and units of work that write."""
+
+    async def write(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
+        """Run ``work`` in one transaction and return its value after the commit is durable.
+
+        ``work`` may be run again from the start, so it must do nothing but use its transaction. Whatever it raises
+        undoes its writes; a refusal that must keep its writes is returned as a value. Raises DatabaseError.
+        """
+        ...
+
+    async def changes(self) -> None:
+        """Hear of every change that any process has committed so far (see ``ChangeFeed``). Raises DatabaseError."""
+        ...

@@ -1,0 +1,82 @@
+"""The revocation feed: how every process hears that something it remembers is no longer true (promises V1, V4).
+
+Each security change appends a row in its own transaction. ``PRAGMA data_version`` tells a process within microseconds
+that somebody else has committed; only then are the new rows read. A process that missed rows forgets everything.
+"""
+
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import bindparam, func, select
+
+from keystead.db.statements import Command, Query, insert_into
+from keystead.db.tables import revocation
+
+EVERYTHING: Final = "*"
+"""The subject that listeners are given when it is not known what changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One row of the feed."""
+
+    seq: int
+    subject: str
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """The first and last rows that the feed still holds; both are None while it is empty."""
+
+    first: int | None
+    last: int | None
+
+
+APPEND = Command(insert_into(revocation, "seq"))
+_SINCE = Query(
+    select(revocation.c.seq, revocation.c.subject)
+    .where(revocation.c.seq > bindparam("seq"))
+    .order_by(revocation.c.seq),
+    Change,
+)
+_EXTENT = Query(select(func.min(revocation.c.seq).label("first"), func.max(revocation.c.seq).label("last")), Extent)
+
+
+class ChangeFeed:
+    """This process's place in the feed, and who wants to hear of it.
+
+    It reads through its own view of the caller's connection, which must be in autocommit, so that what is read after
+    ``catch_up`` is at least as new as what was heard.
+    """
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        """Start at the end of the feed: a fresh process remembers nothing that could be stale."""
+        self._connection = connection
+        self._version = -1
+        self._listeners: list[Callable[[str], None]] = []
+        self._seq = self._extent().last or 0
+
+    def listen(self, listener: Callable[[str], None]) -> None:
+        """Call ``listener`` with each changed subject, or with ``EVERYTHING``. It must return quickly."""
+        self._listeners.append(listener)
+
+    def catch_up(self) -> None:
+        """Tell the listeners of all that was committed before this call."""
+        version = self._connection.execute("PRAGMA data_version").fetchone()[0]
+        if version == self._version:
+            return
+        rows = self._connection.execute(_SINCE.sql, _SINCE.bind({"seq": self._seq})).fetchall()
+        changes = [_SINCE.read(row) for row in rows]
+        if changes and changes[0].seq != self._seq + 1:
+            changes = [Change(changes[-1].seq, EVERYTHING)]
+        for change in changes:
+            for listener in self._listeners:
+                listener(change.subject)
+        if changes:
+            self._seq = changes[-1].seq
+        self._version = version
+
+    def _extent(self) -> Extent:
+        return _EXTENT.read(self._connection.execute(_EXTENT.sql).fetchone())

@@ -1,0 +1,1 @@
+"""Migrations, one file for each step, applied by ``keystead.db.migrate``; Alembic keeps the order."""

@@ -1,0 +1,13 @@
+"""Alembic's entry: it runs the steps on the connection that ``keystead.db.migrate`` hands over."""
+
+from alembic import context
+
+from keystead.db.tables import metadata
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=metadata,
+    transactional_ddl=True,
+    render_as_batch=True,
+)
+context.run_migrations()

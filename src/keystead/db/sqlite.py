@@ -1,0 +1,233 @@
+"""The SQLite engine: reads inline on the event loop, one writer thread that commits a batch at a time.
+
+An answer is sent only after its commit is on the disk (``synchronous=FULL``); batching is what makes that fast. Figures
+are in ``docs/decisions/``. A request reads through the one shared read connection or writes through the writer, never
+both at once (promise O6).
+"""
+
+import asyncio
+import logging
+import queue
+import sqlite3
+import threading
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeVar, cast
+
+from keystead.db.cleanup import Sweeper
+from keystead.db.engine import DatabaseError, Transaction, UniqueViolation
+from keystead.db.feed import APPEND, ChangeFeed
+from keystead.db.statements import Command, Parameters, Query
+from keystead.kernel.clock import Clock
+
+T = TypeVar("T")
+Work = Callable[[Transaction], Awaitable[Any]]
+
+BUSY_TIMEOUT_MS: Final = 4_000
+LARGEST_BATCH: Final = 256
+LONGEST_QUEUE: Final = 10_000
+
+_log = logging.getLogger(__name__)
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """Open the database file in autocommit, with the durability and the checks that Keystead relies on."""
+    connection = sqlite3.connect(
+        path,
+        isolation_level=None,
+        check_same_thread=False,
+        timeout=BUSY_TIMEOUT_MS / 1000,
+        cached_statements=256,
+    )
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "temp_store=MEMORY"):
+        connection.execute(f"PRAGMA {pragma}")
+    return connection
+
+
+def _translated(error: sqlite3.Error) -> Exception:
+    if isinstance(error, sqlite3.IntegrityError) and "UNIQUE" in str(error):
+        return UniqueViolation(str(error))
+    if isinstance(error, sqlite3.OperationalError):
+        _log.error("database fault: %s", error)
+        return DatabaseError()
+    return error
+
+
+class _Connection:
+    """A connection that speaks in statements and records."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    async def one(self, query: Query[T], parameters: Parameters) -> T | None:
+        try:
+            rows = self._connection.execute(query.sql, query.bind(parameters)).fetchall()
+        except sqlite3.Error as error:
+            raise _translated(error) from error
+        return query.read(rows[0]) if rows else None
+
+    async def all(self, query: Query[T], parameters: Parameters) -> list[T]:
+        try:
+            rows = self._connection.execute(query.sql, query.bind(parameters)).fetchall()
+        except sqlite3.Error as error:
+            raise _translated(error) from error
+        return [query.read(row) for row in rows]
+
+
+class _SqliteTransaction(_Connection):
+    def __init__(self, connection: sqlite3.Connection, now: int) -> None:
+        super().__init__(connection)
+        self._now = now
+
+    async def run(self, command: Command, parameters: Parameters) -> int:
+        try:
+            return self._connection.execute(command.sql, command.bind(parameters)).rowcount
+        except sqlite3.Error as error:
+            raise _translated(error) from error
+
+    async def announce(self, subject: str) -> None:
+        await self.run(APPEND, {"subject": subject, "at": self._now})
+
+
+@dataclass(slots=True)
+class _Job:
+    work: Work
+    loop: asyncio.AbstractEventLoop
+    future: asyncio.Future[Any]
+    value: Any = None
+    error: BaseException | None = None
+
+    def settle(self) -> None:
+        if self.future.done():
+            return
+        if self.error is None:
+            self.future.set_result(self.value)
+        else:
+            self.future.set_exception(self.error)
+
+
+class SqliteDatabase:
+    """An embedded database in one file; any number of processes on the machine may have it open."""
+
+    def __init__(self, path: Path, *, clock: Clock, audit_kept: int = 365 * 86_400, batching: bool = True) -> None:
+        """Open the file, which migrations have brought up to date, and start the writer.
+
+        ``batching=False`` commits each unit of work by itself, for measuring what group commit is worth.
+        """
+        self._clock = clock
+        self._largest_batch = LARGEST_BATCH if batching else 1
+        self._reads = connect(path)
+        self._reader = _Connection(self._reads)
+        self.feed = ChangeFeed(self._reads)
+        self._writes = connect(path)
+        self._sweeper = Sweeper(audit_kept)
+        self._jobs: queue.Queue[_Job | None] = queue.Queue(LONGEST_QUEUE)
+        self._writer = threading.Thread(target=self._write_batches, name="database-writer", daemon=True)
+        self._writer.start()
+
+    async def one(self, query: Query[T], parameters: Parameters) -> T | None:
+        """Return the first row's record, or None. Raises DatabaseError."""
+        return await self._reads_allowed().one(query, parameters)
+
+    async def all(self, query: Query[T], parameters: Parameters) -> list[T]:
+        """Return every row's record. Raises DatabaseError."""
+        return await self._reads_allowed().all(query, parameters)
+
+    async def write(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
+        """Run ``work`` in one transaction and return its value after the commit is durable."""
+        loop = asyncio.get_running_loop()
+        job = _Job(work, loop, loop.create_future())
+        try:
+            self._jobs.put_nowait(job)
+        except queue.Full:
+            raise DatabaseError("The service is too busy to take this just now. Try again.") from None
+        return cast(T, await job.future)
+
+    async def changes(self) -> None:
+        """Hear of every change that any process has committed so far."""
+        self.catch_up()
+
+    def catch_up(self) -> None:
+        """Hear of every change committed so far; for the hot path, which cannot afford a coroutine."""
+        try:
+            self.feed.catch_up()
+        except sqlite3.Error as error:
+            raise _translated(error) from error
+
+    def close(self) -> None:
+        """Finish what was accepted, then close the file."""
+        self._jobs.put(None)
+        self._writer.join()
+        self._writes.close()
+        self._reads.close()
+
+    def _reads_allowed(self) -> _Connection:
+        if threading.current_thread() is self._writer:
+            raise RuntimeError("a unit of work reads through its transaction, not through a second connection")
+        return self._reader
+
+    def _write_batches(self) -> None:
+        while (first := self._jobs.get()) is not None:
+            batch, stop = [first], False
+            while len(batch) < self._largest_batch:
+                try:
+                    job = self._jobs.get_nowait()
+                except queue.Empty:
+                    break
+                if job is None:
+                    stop = True
+                    break
+                batch.append(job)
+            self._run_batch(batch)
+            if stop:
+                return
+
+    def _run_batch(self, batch: list[_Job]) -> None:
+        connection = self._writes
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            transaction = _SqliteTransaction(connection, self._clock.now())
+            for job in batch:
+                self._run_job(job, transaction)
+            self._sweeper.bite(connection, self._clock.now(), len(batch))
+            connection.execute("COMMIT")
+        except BaseException as error:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            failure = _translated(error) if isinstance(error, sqlite3.Error) else error
+            for job in batch:
+                job.error = job.error or failure
+        for loop in {job.loop for job in batch}:
+            settled = [job for job in batch if job.loop is loop]
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(_settle, settled)
+
+    def _run_job(self, job: _Job, transaction: _SqliteTransaction) -> None:
+        """Run one unit of work between savepoints, so that its failure undoes its own writes and no others."""
+        connection = self._writes
+        connection.execute("SAVEPOINT job")
+        try:
+            job.value = _run_to_end(job.work(transaction))
+        except Exception as error:
+            job.error = error
+            if not connection.in_transaction:
+                raise
+            connection.execute("ROLLBACK TO job")
+        connection.execute("RELEASE job")
+
+
+def _settle(jobs: list[_Job]) -> None:
+    for job in jobs:
+        job.settle()
+
+
+def _run_to_end(awaitable: Awaitable[Any]) -> Any:
+    """Drive a unit of work that only awaits its transaction, which on SQLite never suspends."""
+    work = cast(Coroutine[Any, Any, Any], awaitable)
+    try:
+        work.send(None)
+    except StopIteration as stop:
+        return stop.value
+    work.close()
+    raise RuntimeError("a unit of work may await nothing but its transaction")

@@ -1,0 +1,280 @@
+"""The tables: the one definition, from which statements are written and against which migrations are checked.
+
+Only integers (Unix seconds, counts, flags), text and blobs are stored, so that every dialect behaves alike. Secrets are
+stored as keyed hashes or sealed; nothing here can be used as a credential (promise K13).
+"""
+
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _text(name: str, *arguments: Any, **options: Any) -> Column[Any]:
+    return Column(name, Text, *arguments, nullable=options.pop("nullable", False), **options)
+
+
+def _number(name: str, *arguments: Any, **options: Any) -> Column[Any]:
+    return Column(name, BigInteger, *arguments, nullable=options.pop("nullable", False), **options)
+
+
+def _blob(name: str, **options: Any) -> Column[Any]:
+    return Column(name, LargeBinary, nullable=False, **options)
+
+
+# What the installation itself is: one row, the root key sealed under the master secret.
+installation = Table(
+    "installation",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    _blob("sealed_root"),
+    _number("created_at"),
+    CheckConstraint("id = 1", name="single"),
+)
+
+# The feed of changes: every process drops what it remembers of a subject when its row appears (promise V1).
+revocation = Table(
+    "revocation",
+    metadata,
+    Column("seq", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    _text("subject"),
+    _number("at"),
+    sqlite_autoincrement=True,
+)
+
+organization = Table(
+    "organization",
+    metadata,
+    _text("id", primary_key=True),
+    _text("name", unique=True),
+    _text("display_name"),
+    _number("created_at"),
+)
+
+user = Table(
+    "user",
+    metadata,
+    _text("id", primary_key=True),
+    _text("username", unique=True),
+    _text("email", unique=True),
+    _text("name"),
+    _text("password_hash", nullable=True),
+    _number("password_updated_at", nullable=True),
+    _number("platform_admin"),
+    _number("disabled_at", nullable=True),
+    _number("created_at"),
+)
+
+membership = Table(
+    "membership",
+    metadata,
+    _text("user_id", ForeignKey("user.id"), primary_key=True),
+    _text("organization_id", ForeignKey("organization.id"), primary_key=True, index=True),
+    _text("role"),
+    _number("created_at"),
+    CheckConstraint("role IN ('owner', 'admin', 'member')", name="role"),
+)
+
+session = Table(
+    "session",
+    metadata,
+    _text("id", primary_key=True),
+    _blob("secret_hash", unique=True),
+    _text("user_id", ForeignKey("user.id"), index=True),
+    _text("organization_id", ForeignKey("organization.id")),
+    _number("created_at"),
+    _number("last_used_at"),
+    _number("expires_at", index=True),
+    _text("address"),
+    _text("user_agent"),
+)
+
+app = Table(
+    "app",
+    metadata,
+    _text("id", primary_key=True),
+    _text("organization_id", ForeignKey("organization.id")),
+    _text("name"),
+    _text("created_by", ForeignKey("user.id")),
+    _number("created_at"),
+    UniqueConstraint("organization_id", "name"),
+)
+
+api_key = Table(
+    "api_key",
+    metadata,
+    _text("id", primary_key=True),
+    _blob("secret_hash", unique=True),
+    _text("app_id", ForeignKey("app.id"), index=True),
+    _text("organization_id", ForeignKey("organization.id")),
+    _text("user_id", ForeignKey("user.id"), index=True),
+    _text("title"),
+    _text("hint"),
+    _text("scopes"),
+    _number("created_at"),
+    _number("expires_at", nullable=True),
+    _number("last_used_at", nullable=True),
+    _text("last_used_address", nullable=True),
+    _number("exposed_at", nullable=True),
+)
+
+short_term_token = Table(
+    "short_term_token",
+    metadata,
+    _text("id", primary_key=True),
+    _text("user_id", ForeignKey("user.id"), index=True),
+    _text("organization_id", ForeignKey("organization.id")),
+    _number("created_at"),
+    _number("expires_at", index=True),
+)
+
+signing_key = Table(
+    "signing_key",
+    metadata,
+    _text("kid", primary_key=True),
+    _text("alg"),
+    _text("public_jwk"),
+    _blob("sealed_private"),
+    _number("created_at"),
+    _number("signs_from"),
+    _number("signs_until"),
+    _number("remove_at", index=True),
+)
+
+# Clients that somebody approved; the others live in their client_id alone (promise X1).
+client = Table(
+    "client",
+    metadata,
+    _text("id", primary_key=True),
+    _text("name"),
+    _text("machine"),
+    _number("first_approved_at"),
+)
+
+# How often an operator deleted a client: a client_id of an earlier generation is unknown.
+client_generation = Table(
+    "client_generation",
+    metadata,
+    _text("fingerprint", primary_key=True),
+    _number("generation"),
+)
+
+device_authorization = Table(
+    "device_authorization",
+    metadata,
+    _text("id", primary_key=True),
+    _blob("device_code_hash", unique=True),
+    _blob("user_code_hash", unique=True),
+    _text("client_id"),
+    _text("scopes"),
+    _text("address"),
+    _number("created_at"),
+    _number("expires_at", index=True),
+    _number("interval"),
+    _number("last_poll_ms", nullable=True),
+    _text("state"),
+    _number("decided_at", nullable=True),
+    _text("decided_by", ForeignKey("user.id"), nullable=True),
+    _text("decided_session", nullable=True),
+    _text("organization_id", ForeignKey("organization.id"), nullable=True),
+    _text("granted_scopes", nullable=True),
+    CheckConstraint("state IN ('pending', 'approved', 'denied', 'consumed')", name="state"),
+)
+
+# "grant" is a reserved word of SQL, so the table of grants carries the family's name in full.
+oauth_grant = Table(
+    "oauth_grant",
+    metadata,
+    _text("id", primary_key=True),
+    _text("client_id", ForeignKey("client.id"), index=True),
+    _text("user_id", ForeignKey("user.id"), index=True),
+    _text("organization_id", ForeignKey("organization.id")),
+    _text("scopes"),
+    _text("address"),
+    _number("created_at"),
+    _number("expires_at", index=True),
+    _number("generation"),
+    _number("rotated_at"),
+    _number("refresh_expires_at"),
+    _number("ended_at", nullable=True),
+    _text("ended_because", nullable=True),
+)
+
+balance = Table(
+    "balance",
+    metadata,
+    _text("organization_id", ForeignKey("organization.id"), primary_key=True),
+    _number("credit_cents"),
+    CheckConstraint("credit_cents >= 0", name="never_negative"),
+)
+
+# Append-only: a row is never changed or deleted.
+ledger_entry = Table(
+    "ledger_entry",
+    metadata,
+    _text("id", primary_key=True),
+    _text("organization_id", ForeignKey("organization.id")),
+    _number("amount_cents"),
+    _number("balance_after_cents"),
+    _text("idempotency_key"),
+    _text("provider_reference"),
+    _text("user_id", ForeignKey("user.id")),
+    _number("created_at"),
+    UniqueConstraint("organization_id", "idempotency_key"),
+    CheckConstraint("amount_cents <> 0", name="amount"),
+)
+
+# What the embedded payment provider has granted; its sum per organization stays below the operator's limit.
+granted_credit = Table(
+    "granted_credit",
+    metadata,
+    _text("reference", primary_key=True),
+    _text("organization_id", ForeignKey("organization.id"), index=True),
+    _number("amount_cents"),
+    _number("created_at"),
+)
+
+# Wrong guesses that every node must count together, for instance wrong user codes of an account (promise D6).
+wrong_guess = Table(
+    "wrong_guess",
+    metadata,
+    _text("subject", primary_key=True),
+    _number("window_start", primary_key=True),
+    _number("count"),
+    _number("expires_at", index=True),
+)
+
+audit_event = Table(
+    "audit_event",
+    metadata,
+    _text("id", primary_key=True),
+    _number("at", index=True),
+    _text("type"),
+    _text("actor_id", nullable=True),
+    _text("organization_id", nullable=True),
+    _text("target", nullable=True),
+    _text("address", nullable=True),
+    _text("detail"),
+    Index("ix_audit_event_organization", "organization_id", "at"),
+)

@@ -1,0 +1,47 @@
+"""Who a credential turned out to be."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from keystead.kernel.scopes import Role, Scopes
+
+
+class Method(StrEnum):
+    """How a request proved who it is."""
+
+    SESSION = "session"
+    API_KEY = "api_key"
+    SHORT_TERM_TOKEN = "short_term_token"  # noqa: S105 - a name, not a secret
+    ACCESS_TOKEN = "access_token"  # noqa: S105 - a name, not a secret
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A user in one organization, as one row of the database tells it."""
+
+    user_id: str
+    username: str
+    email: str
+    name: str
+    platform_admin: int
+    password_updated_at: int | None
+    organization_id: str
+    organization: str
+    organization_display_name: str
+    role: str
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """The user, organization and powers behind a credential; every acting identity comes from here (promise K5)."""
+
+    identity: Identity
+    method: Method
+    scopes: Scopes
+    credential_id: str
+    expires_at: int | None
+
+    @property
+    def role(self) -> Role:
+        """The person's role in the organization."""
+        return Role(self.identity.role)

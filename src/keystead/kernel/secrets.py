@@ -1,0 +1,162 @@
+"""Secrets: the type that masks them, the formats in which they are issued, and how they are hashed.
+
+Every secret carries at least 256 random bits (user codes excepted, which are guarded by limits), so a fast keyed hash
+is enough to store it (OWASP ASVS 5.0, 11.4); a slow hash would buy nothing and cost every request.
+"""
+
+import base64
+import binascii
+import hmac
+import re
+import secrets
+import zlib
+from dataclasses import dataclass
+from typing import Final
+
+_ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_SECRET_CHARACTERS: Final = 43  # 62**43 > 2**256
+_CHECKSUM_CHARACTERS: Final = 6  # 62**6 > 2**32
+
+SESSION_PREFIX: Final = "kss_"
+DEVICE_CODE_PREFIX: Final = "pwd_"
+REFRESH_TOKEN_PREFIX: Final = "pwr_"  # noqa: S105 - a public prefix, not a secret
+
+_API_KEY = re.compile(r"(?P<prefix>[a-z]{2,8})_(?P<host>[A-Za-z0-9_-]{1,340})\.(?P<secret>[0-9A-Za-z]{49})\Z")
+_OPAQUE = re.compile(r"[a-z]{3}_[0-9A-Za-z]{49}\Z")
+
+
+class Secret:
+    """A text that must not be shown: its ``repr``, ``str`` and format are masked, and it compares in constant time.
+
+    ``reveal`` is the one way to the text, so that a search for it finds every place where a secret leaves our hands.
+    """
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        """Hold ``text``."""
+        self._text = text
+
+    def reveal(self) -> str:
+        """Return the text itself."""
+        return self._text
+
+    def __repr__(self) -> str:
+        return "Secret(********)"
+
+    __str__ = __repr__
+
+    def __format__(self, specification: str) -> str:
+        return "********"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and hmac.compare_digest(self._text.encode(), other._text.encode())
+
+    def __hash__(self) -> int:
+        return hash(("Secret", self._text))
+
+    def __reduce__(self) -> str | tuple[object, ...]:
+        raise TypeError("a secret is not pickled")
+
+
+def _base62(number: int, width: int) -> str:
+    digits = []
+    for _ in range(width):
+        number, digit = divmod(number, 62)
+        digits.append(_ALPHABET[digit])
+    return "".join(reversed(digits))
+
+
+def checksum(text: str) -> str:
+    """Return the six characters that end a secret: CRC-32 of all before them, so that a typo costs no look-up."""
+    return _base62(zlib.crc32(text.encode()), _CHECKSUM_CHARACTERS)
+
+
+def _random_characters() -> str:
+    return "".join(secrets.choice(_ALPHABET) for _ in range(_SECRET_CHARACTERS))
+
+
+def new_opaque(prefix: str) -> Secret:
+    """Return a fresh secret of the form ``<prefix><43 random characters><checksum>``."""
+    body = prefix + _random_characters()
+    return Secret(body + checksum(body))
+
+
+def is_opaque(text: str, prefix: str) -> bool:
+    """Tell whether ``text`` has the form and the checksum of a secret with this prefix."""
+    return (
+        text.startswith(prefix)
+        and _OPAQUE.match(text) is not None
+        and hmac.compare_digest(text[-_CHECKSUM_CHARACTERS:], checksum(text[:-_CHECKSUM_CHARACTERS]))
+    )
+
+
+def encode_host(public_url: str) -> str:
+    """Return the host segment of an API key: the host alone for https, the whole origin otherwise (contract B1)."""
+    host = public_url.removeprefix("https://").rstrip("/")
+    return base64.urlsafe_b64encode(host.encode()).decode().rstrip("=")
+
+
+def new_api_key(prefix: str, public_url: str) -> Secret:
+    """Return a fresh API key, ``<prefix>_<base64url of the host>.<43 random characters><checksum>``."""
+    body = f"{prefix}_{encode_host(public_url)}.{_random_characters()}"
+    return Secret(body + checksum(body))
+
+
+def is_api_key(text: str, prefix: str) -> bool:
+    """Tell whether ``text`` has the form and the checksum of an API key with this prefix."""
+    match = _API_KEY.match(text)
+    return (
+        match is not None
+        and match["prefix"] == prefix
+        and hmac.compare_digest(text[-_CHECKSUM_CHARACTERS:], checksum(text[:-_CHECKSUM_CHARACTERS]))
+    )
+
+
+def hint_of(key: Secret) -> str:
+    """Return what people tell an API key by: the first and the last four characters of its secret part."""
+    text = key.reveal().rpartition(".")[2]
+    return f"{text[:4]}…{text[-4:]}"
+
+
+def keyed_hash(key: bytes, text: str) -> bytes:
+    """Return HMAC-SHA-256 of a secret: what the database holds instead of it (RFC 2104)."""
+    return hmac.digest(key, text.encode("utf-8", "surrogatepass"), "sha256")
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshLocator:
+    """What a refresh token says in the clear: its grant, and which of the grant's tokens it is."""
+
+    grant: bytes
+    generation: int
+
+
+_GRANT_BYTES: Final = 16
+_MAC_BYTES: Final = 24
+_REFRESH_BYTES: Final = _GRANT_BYTES + 4 + _MAC_BYTES
+
+
+def derive_refresh_token(key: bytes, locator: RefreshLocator) -> Secret:
+    """Return the refresh token of a grant's generation: 63 characters, the same each time it is asked for.
+
+    Nothing of it is stored. Whoever lost an answer gets the same successor again from the generation alone.
+    """
+    body = locator.grant + locator.generation.to_bytes(4, "big")
+    mac = hmac.digest(key, body, "sha256")[:_MAC_BYTES]
+    return Secret(REFRESH_TOKEN_PREFIX + base64.urlsafe_b64encode(body + mac).decode().rstrip("="))
+
+
+def read_refresh_token(key: bytes, text: str) -> RefreshLocator | None:
+    """Return what a refresh token locates, or None when this server did not make it."""
+    if not text.startswith(REFRESH_TOKEN_PREFIX) or not text.isascii():
+        return None
+    encoded = text.removeprefix(REFRESH_TOKEN_PREFIX)
+    try:
+        raw = base64.b64decode(encoded + "=" * (-len(encoded) % 4), altchars=b"-_", validate=True)
+    except binascii.Error:
+        return None
+    if len(raw) != _REFRESH_BYTES:
+        return None
+    locator = RefreshLocator(raw[:_GRANT_BYTES], int.from_bytes(raw[_GRANT_BYTES : _GRANT_BYTES + 4], "big"))
+    return locator if derive_refresh_token(key, locator) == Secret(text) else None
