@@ -67,8 +67,10 @@ format: $(VENV)/.stamp-dev  ## Put the code into its standard form
 	$(BIN)/ruff format .
 
 setup: $(VENV)/.stamp-dev  ## Install all that developing needs into .venv
+	@echo "Ready. make test runs the tests, make serve the server."
 
 setup-server: $(VENV)/.stamp-server  ## Install only what the server needs into .venv
+	@echo "Ready. make serve runs the server."
 
 lock:  ## Make requirements/*.lock again from pyproject.toml (needs uv; UPGRADE=1 for newer versions)
 	@command -v $(UV) >/dev/null 2>&1 || { echo "make lock needs uv: pip install uv, or name it: make lock UV=/path/to/uv" >&2; exit 1; }

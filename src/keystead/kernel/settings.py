@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
 
+from limits import parse
 from pydantic import (
     BaseModel,
     BeforeValidator,
