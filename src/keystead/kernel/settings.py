@@ -72,7 +72,7 @@ class Settings(BaseModel):
     )
     tls_key: Path | None = Field(None, description="PEM file with the certificate's private key.")
     trusted_proxies: Networks = Field(
-        default_factory=list[IPv4Network | IPv6Network],
+        default_factory=_nobody,
         description="Networks of proxies whose X-Forwarded-* headers are believed.",
     )
     metrics_networks: Networks = Field(

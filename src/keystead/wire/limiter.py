@@ -1,0 +1,68 @@
+"""Rate limits: named, by key, told to the client in the RateLimit and Retry-After headers (promises K3, W10).
+
+One request is one charge. The counting is the ``limits`` library's; this module gives it our names and our refusal.
+"""
+
+from dataclasses import dataclass
+from math import ceil
+from typing import Final
+
+from limits import RateLimitItem, parse
+from limits.storage import MemoryStorage
+from limits.strategies import FixedWindowRateLimiter
+
+from keystead.kernel.clock import Clock
+from keystead.kernel.problems import RateLimited, retry_after
+from keystead.kernel.settings import Settings
+
+NAMES: Final = ("sign_in", "registration", "device_code", "token", "api")
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What is left of a limit after a request was charged; ``reset`` is in seconds."""
+
+    name: str
+    limit: int
+    window: int
+    remaining: int
+    reset: int
+
+    def headers(self) -> dict[str, str]:
+        """Return the RateLimit-Policy and RateLimit fields (IETF httpapi working group)."""
+        return {
+            "RateLimit-Policy": f'"{self.name}";q={self.limit};w={self.window}',
+            "RateLimit": f'"{self.name}";r={self.remaining};t={self.reset}',
+        }
+
+
+class Limiter:
+    """The limits of one process."""
+
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        """Read each limit from its setting."""
+        self._clock = clock
+        self._items = {name: parse(getattr(settings, f"limit_{name}")) for name in NAMES}
+        self._strategy = FixedWindowRateLimiter(MemoryStorage())
+
+    def charge(self, name: str, key: str, *, times: int = 1) -> Allowance:
+        """Charge one request to ``key`` and return what is left; the limit is the setting's, ``times`` over.
+
+        Raises RateLimited with Retry-After when nothing was left.
+        """
+        item = self._item(name, times)
+        allowed = self._strategy.hit(item, key)
+        reset_at, remaining = self._strategy.get_window_stats(item, key)
+        wait = max(1, ceil(reset_at - self._clock.now_ms() / 1000))
+        allowance = Allowance(name, item.amount, item.get_expiry(), remaining, wait)
+        if not allowed:
+            raise RateLimited(
+                f"Too many requests. Try again in {wait} seconds.", headers={**retry_after(wait), **allowance.headers()}
+            )
+        return allowance
+
+    def _item(self, name: str, times: int) -> RateLimitItem:
+        item = self._items[name]
+        if times == 1:
+            return item
+        return type(item)(item.amount * times, item.multiples, item.namespace)
