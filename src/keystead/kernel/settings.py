@@ -52,6 +52,10 @@ def _nobody() -> list[IPv4Network | IPv6Network]:
     return []
 
 
+def _loopback() -> list[IPv4Network | IPv6Network]:
+    return [IPv4Network("127.0.0.0/8"), IPv6Network("::1/128")]
+
+
 Networks = Annotated[list[IPv4Network | IPv6Network], BeforeValidator(_split)]
 Limit = Annotated[str, BeforeValidator(_limit)]
 
@@ -76,7 +80,7 @@ class Settings(BaseModel):
         description="Networks of proxies whose X-Forwarded-* headers are believed.",
     )
     metrics_networks: Networks = Field(
-        default_factory=lambda: [IPv4Network("127.0.0.0/8"), IPv6Network("::1/128")],
+        default_factory=_loopback,
         description="Networks that may read /metrics.",
     )
     api_key_prefix: str = Field("pwt", description="The prefix of API keys.", pattern=r"^[a-z]{2,8}$")
