@@ -1,0 +1,38 @@
+"""The records of the accounts room."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Organization:
+    """A company. ``name`` is its slug, unique; ``display_name`` is for people."""
+
+    id: str
+    name: str
+    display_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """An organization that a person belongs to, and their role in it."""
+
+    organization_id: str
+    organization: str
+    organization_display_name: str
+    role: str
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A person. ``password_hash`` is None while no password is set; ``disabled_at`` is in Unix seconds."""
+
+    id: str
+    username: str
+    email: str
+    password_hash: str | None = field(repr=False)
+    disabled_at: int | None
+
+    @property
+    def may_sign_in(self) -> bool:
+        """Whether the person has a password and is not disabled."""
+        return self.password_hash is not None and self.disabled_at is None

@@ -1,0 +1,211 @@
+"""The use cases of accounts: making organizations and users, knowing them by name, checking and keeping passwords."""
+
+from keystead.accounts.models import Membership, Organization, User
+from keystead.accounts.passwords import PasswordHasher, Verdict
+from keystead.accounts.rules import check_display_name, check_email, check_name, check_new_password, normal_name
+from keystead.accounts.store import (
+    IDENTITY,
+    INSERT_MEMBERSHIP,
+    INSERT_ORGANIZATION,
+    INSERT_USER,
+    MEMBERSHIPS_OF,
+    ORGANIZATION_BY_NAME,
+    REFRESH_HASH,
+    SET_PASSWORD,
+    USER_BY_EMAIL,
+    USER_BY_USERNAME,
+)
+from keystead.audit.service import AuditLog
+from keystead.db import Database, Transaction, UniqueViolation
+from keystead.kernel.clock import Clock
+from keystead.kernel.ids import new_id
+from keystead.kernel.principal import Identity
+from keystead.kernel.problems import Conflict, NotFound, RateLimited
+from keystead.kernel.scopes import Role
+from keystead.kernel.secrets import Secret
+from keystead.kernel.settings import Settings
+
+
+class Accounts:
+    """Users, organizations, memberships and passwords."""
+
+    def __init__(
+        self, *, db: Database, clock: Clock, audit: AuditLog, passwords: PasswordHasher, settings: Settings
+    ) -> None:
+        """Work on ``db``."""
+        self._db = db
+        self._clock = clock
+        self._audit = audit
+        self._passwords = passwords
+        self._shortest_password = settings.password_length
+
+    async def create_organization(
+        self, name: str, display_name: str | None = None, *, actor_id: str | None = None
+    ) -> str:
+        """Make an organization and return its id. Raises InvalidParameters and Conflict."""
+        check_name(name, "name", "organization's name")
+        shown = check_display_name(display_name or name, "display_name")
+        organization_id = new_id()
+
+        async def work(tx: Transaction) -> None:
+            row = {"id": organization_id, "name": name, "display_name": shown, "created_at": self._clock.now()}
+            await tx.run(INSERT_ORGANIZATION, row)
+            await self._audit.record(
+                tx,
+                "organization:create",
+                actor_id=actor_id,
+                organization_id=organization_id,
+                target=organization_id,
+                name=name,
+            )
+
+        try:
+            await self._db.write(work)
+        except UniqueViolation:
+            raise Conflict(f"There is already an organization called '{name}'. Choose another name.") from None
+        return organization_id
+
+    async def create_user(
+        self,
+        *,
+        username: str,
+        email: str,
+        organization: str | None = None,
+        role: Role = Role.MEMBER,
+        password: Secret | None = None,
+        name: str | None = None,
+        platform_admin: bool = False,
+        actor_id: str | None = None,
+    ) -> str:
+        """Make a user, with a membership in ``organization`` (its name) when given, and return the user's id.
+
+        Raises InvalidParameters, NotFound for an organization that does not exist, Conflict for a name or an e-mail
+        address that somebody has, and RateLimited when too many passwords are being hashed.
+        """
+        check_name(username, "username", "user name")
+        email = check_email(email)
+        shown = check_display_name(name or username, "name")
+        joined = None if organization is None else await self.organization_by_name(organization)
+        hashed = None if password is None else await self._hash_new(password, username, email)
+        user_id, now = new_id(), self._clock.now()
+        row = {
+            "id": user_id,
+            "username": username,
+            "email": email,
+            "name": shown,
+            "password_hash": hashed,
+            "password_updated_at": None if hashed is None else now,
+            "platform_admin": int(platform_admin),
+            "disabled_at": None,
+            "created_at": now,
+        }
+
+        async def work(tx: Transaction) -> None:
+            await tx.run(INSERT_USER, row)
+            await self._audit.record(
+                tx, "user:create", actor_id=actor_id, target=user_id, username=username, platform_admin=platform_admin
+            )
+            if joined is not None:
+                await self._join(tx, user_id, joined.id, role, actor_id)
+
+        try:
+            await self._db.write(work)
+        except UniqueViolation:
+            taken = await self._db.one(USER_BY_USERNAME, {"username": username})
+            what = f"a user called '{username}'" if taken else f"a user with the e-mail address '{email}'"
+            raise Conflict(f"There is already {what}.") from None
+        return user_id
+
+    async def add_membership(
+        self, user_id: str, organization_id: str, role: Role, *, actor_id: str | None = None
+    ) -> None:
+        """Let a user into an organization. Raises Conflict when the user is in it already."""
+
+        async def work(tx: Transaction) -> None:
+            await self._join(tx, user_id, organization_id, role, actor_id)
+
+        try:
+            await self._db.write(work)
+        except UniqueViolation:
+            raise Conflict("The user is a member of this organization already.") from None
+
+    async def organization_by_name(self, name: str) -> Organization:
+        """Return an organization. Raises NotFound."""
+        found = await self._db.one(ORGANIZATION_BY_NAME, {"name": name})
+        if found is None:
+            raise NotFound(f"There is no organization called '{name}'.")
+        return found
+
+    async def user_by_name(self, typed: str) -> User | None:
+        """Return the user with this user name or e-mail address, as somebody typed it, or None."""
+        name = normal_name(typed)
+        if "@" in name:
+            return await self._db.one(USER_BY_EMAIL, {"email": name})
+        return await self._db.one(USER_BY_USERNAME, {"username": name})
+
+    async def memberships_of(self, user_id: str) -> list[Membership]:
+        """Return the organizations that a user belongs to, the earliest membership first."""
+        return await self._db.all(MEMBERSHIPS_OF, {"user_id": user_id})
+
+    async def identity(self, user_id: str, organization_id: str) -> Identity | None:
+        """Return who a user is in an organization, or None for a disabled user and for one who is no member."""
+        return await self._db.one(IDENTITY, {"user_id": user_id, "organization_id": organization_id})
+
+    async def password_is_right(self, user: User | None, password: Secret, *, known_device: bool = False) -> bool:
+        """Tell whether this is the user's password; nobody's, a disabled user's and a missing one take as long (W5).
+
+        A right password that was hashed with other parameters than today's is hashed anew. Raises RateLimited.
+        """
+        stored = user.password_hash if user is not None and user.may_sign_in else None
+        verdict = await self._passwords.verify(stored, password, known=known_device)
+        if user is None or stored is None or verdict is Verdict.WRONG:
+            return False
+        if verdict is Verdict.RIGHT_AND_OLD:
+            await self._refresh_hash(user.id, stored, password)
+        return True
+
+    async def hash_new_password(self, user: User, password: Secret) -> str:
+        """Return the hash of a password that may become the user's. Raises InvalidParameters and RateLimited."""
+        return await self._hash_new(password, user.username, user.email)
+
+    async def keep_password(
+        self, tx: Transaction, user: User, hashed: str, *, actor_id: str | None = None, address: str | None = None
+    ) -> None:
+        """Make ``hashed`` the user's password, within a transaction that also ends the user's sessions (W2)."""
+        await tx.run(SET_PASSWORD, {"user_id": user.id, "new_hash": hashed, "at": self._clock.now()})
+        await tx.announce(f"user:{user.id}")
+        await self._audit.record(tx, "user:set-password", actor_id=actor_id, target=user.id, address=address)
+
+    async def _hash_new(self, password: Secret, username: str, email: str) -> str:
+        checked = check_new_password(password, shortest=self._shortest_password, username=username, email=email)
+        return await self._passwords.hash(checked)
+
+    async def _refresh_hash(self, user_id: str, old_hash: str, password: Secret) -> None:
+        try:
+            new_hash = await self._passwords.hash(password)
+        except RateLimited:  # the old hash is still good; the next sign-in tries again
+            return
+
+        async def work(tx: Transaction) -> None:
+            await tx.run(REFRESH_HASH, {"user_id": user_id, "old_hash": old_hash, "new_hash": new_hash})
+
+        await self._db.write(work)
+
+    async def _join(
+        self, tx: Transaction, user_id: str, organization_id: str, role: Role, actor_id: str | None
+    ) -> None:
+        row = {
+            "user_id": user_id,
+            "organization_id": organization_id,
+            "role": role.value,
+            "created_at": self._clock.now(),
+        }
+        await tx.run(INSERT_MEMBERSHIP, row)
+        await self._audit.record(
+            tx,
+            "membership:create",
+            actor_id=actor_id,
+            organization_id=organization_id,
+            target=user_id,
+            role=role.value,
+        )
