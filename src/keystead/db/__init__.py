@@ -5,6 +5,6 @@ statements mean belongs to the rooms: each keeps its own in ``store.py``.
 """
 
 from keystead.db.engine import Database, DatabaseError, Transaction, UniqueViolation
-from keystead.db.statements import Command, Query, insert_into
+from keystead.db.statements import Command, Query, insert_into, upsert
 
-__all__ = ["Command", "Database", "DatabaseError", "Query", "Transaction", "UniqueViolation", "insert_into"]
+__all__ = ["Command", "Database", "DatabaseError", "Query", "Transaction", "UniqueViolation", "insert_into", "upsert"]

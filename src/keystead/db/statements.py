@@ -9,6 +9,7 @@ from typing import Any, Final, Generic, TypeVar, cast
 
 from sqlalchemy import Delete, Insert, Select, Table, Update, bindparam, insert
 from sqlalchemy.dialects import sqlite
+from sqlalchemy.dialects.sqlite import Insert as Upsert
 
 Parameters = Mapping[str, Any]
 T = TypeVar("T")
@@ -75,3 +76,8 @@ def _columns(statement: Readable) -> list[Any]:
 def insert_into(table: Table, *left_out: str) -> Insert:
     """Return an INSERT that takes a value for every column of ``table`` by its name, but for those ``left_out``."""
     return insert(table).values({c.name: bindparam(c.name) for c in table.columns if c.name not in left_out})
+
+
+def upsert(table: Table) -> Upsert:
+    """Return an INSERT that may say what to do ON CONFLICT: the one construct that SQLAlchemy keeps per dialect."""
+    return Upsert(table)

@@ -1,0 +1,206 @@
+"""Grants: opened when a device code is redeemed, refreshed by rotation, ended by sign-out or by a copied token.
+
+No refresh token is stored, not even its hash: a token is derived from the grant's id and a generation, and the grant's
+row says which generation is the newest. So a lost answer can be given again, and a refresh touches one row (R2, R12).
+"""
+
+import uuid
+from dataclasses import dataclass
+
+from keystead.audit.service import AuditLog
+from keystead.db import Database, Transaction
+from keystead.kernel.clock import Clock
+from keystead.kernel.ids import new_id
+from keystead.kernel.principal import Identity
+from keystead.kernel.problems import InvalidGrant, InvalidScope
+from keystead.kernel.scopes import ROLE_SCOPES, Role, Scopes, parse_scopes, stored_scopes
+from keystead.kernel.secrets import RefreshLocator, derive_refresh_token, read_refresh_token
+from keystead.kernel.settings import Settings
+from keystead.oauth import store
+from keystead.oauth.models import DeviceAuthorization, Grant, TokenSet
+from keystead.oauth.rules import RefreshOutcome, decide_refresh
+from keystead.tokens.service import Tokens
+
+FIRST_GENERATION = 1
+
+_REFUSALS = {
+    RefreshOutcome.ENDED: "This sign-in has ended. Sign in again.",
+    RefreshOutcome.EXPIRED: "The refresh token or the sign-in behind it has expired. Sign in again.",
+    RefreshOutcome.REUSE: "This refresh token was used before, so the sign-in has ended. Sign in again.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Refreshed:
+    grant: Grant
+    outcome: RefreshOutcome
+    generation: int
+    refresh_expires_at: int
+
+
+class Grants:
+    """The standing permissions of clients."""
+
+    def __init__(
+        self, *, db: Database, clock: Clock, key: bytes, settings: Settings, tokens: Tokens, audit: AuditLog
+    ) -> None:
+        """``key`` derives refresh tokens."""
+        self._db = db
+        self._clock = clock
+        self._key = key
+        self._settings = settings
+        self._tokens = tokens
+        self._audit = audit
+
+    async def open(self, tx: Transaction, device: DeviceAuthorization, now: int) -> Grant | None:
+        """Store the grant of an approved device authorization and return it, inside the redeeming transaction.
+
+        None when the person was disabled, or left the organization, after approving.
+        """
+        approved_at = device.decided_at or now
+        until = approved_at + self._settings.grant_ttl
+        grant_id = new_id()
+        row = {
+            "id": grant_id,
+            "client_id": device.client_id,
+            "user_id": device.decided_by,
+            "organization_id": device.organization_id,
+            "scopes": device.granted_scopes,
+            "address": device.address,
+            "created_at": approved_at,
+            "expires_at": until,
+            "generation": FIRST_GENERATION,
+            "rotated_at": now,
+            "refresh_expires_at": min(now + self._settings.refresh_token_ttl, until),
+            "ended_at": None,
+            "ended_because": None,
+        }
+        await tx.run(store.INSERT_GRANT, row)
+        return await tx.one(store.GRANT_BY_ID, {"grant_id": grant_id})
+
+    async def first_tokens(self, grant: Grant) -> TokenSet:
+        """Return the tokens of a grant that was just opened."""
+        return await self._token_set(
+            grant, FIRST_GENERATION, grant.refresh_expires_at, stored_scopes(grant.scopes), self._clock.now()
+        )
+
+    async def refresh(self, token: str, client_id: str | None, scope: str | None) -> TokenSet:
+        """Return the next tokens for a refresh token (RFC 6749, section 6; RFC 9700, section 4.14.2).
+
+        The same successor comes again for a repeated request; any other use of a spent token ends the grant.
+        Raises InvalidGrant and InvalidScope.
+        """
+        locator = read_refresh_token(self._key, token)
+        if locator is None:
+            raise InvalidGrant("This refresh token was not issued here, or it is not complete.")
+        now = self._clock.now()
+        grant_id = str(uuid.UUID(bytes=locator.grant))
+
+        async def work(tx: Transaction) -> _Refreshed:
+            grant = await tx.one(store.GRANT_BY_ID, {"grant_id": grant_id})
+            if grant is None:
+                raise InvalidGrant(_REFUSALS[RefreshOutcome.ENDED])
+            if client_id is not None and client_id != grant.client_id:
+                raise InvalidGrant("This refresh token was issued to another client.")
+            self._narrowed(grant, scope)
+            return await self._step(tx, grant, locator.generation, now)
+
+        done = await self._db.write(work)
+        if done.outcome not in {RefreshOutcome.ROTATE, RefreshOutcome.REPLAY}:
+            raise InvalidGrant(_REFUSALS[done.outcome])
+        return await self._token_set(
+            done.grant, done.generation, done.refresh_expires_at, self._narrowed(done.grant, scope), now
+        )
+
+    async def revoke(self, token: str) -> None:
+        """End the grant behind a refresh token, whichever of its generations it is; unknown tokens are ignored.
+
+        When this returns, nothing of the grant's refresh side works; access tokens already out live on until they
+        expire (RFC 7009, section 2.1; promise R7).
+        """
+        locator = read_refresh_token(self._key, token)
+        if locator is None:
+            return
+        grant_id = str(uuid.UUID(bytes=locator.grant))
+
+        async def work(tx: Transaction) -> None:
+            owner = await tx.one(store.DELETE_GRANT, {"grant_id": grant_id})
+            if owner is not None:
+                await self._audit.record(
+                    tx,
+                    "grant:revoke",
+                    actor_id=owner.user_id,
+                    organization_id=owner.organization_id,
+                    target=grant_id,
+                    client_id=owner.client_id,
+                )
+                await tx.announce(f"grant:{grant_id}")
+
+        await self._db.write(work)
+
+    async def _step(self, tx: Transaction, grant: Grant, generation: int, now: int) -> _Refreshed:
+        """Do what the rules decide, in one conditional statement."""
+        outcome = decide_refresh(
+            grant,
+            generation,
+            now,
+            replay_ttl=self._settings.refresh_replay_ttl,
+            race_ttl=self._settings.refresh_race_ttl,
+        )
+        until = grant.refresh_expires_at
+        if outcome is RefreshOutcome.ROTATE:
+            until = min(now + self._settings.refresh_token_ttl, grant.expires_at)
+            values = {"grant_id": grant.grant_id, "spent": generation, "now": now, "refresh_until": until}
+            if not await tx.run(store.ROTATE, values):
+                outcome = RefreshOutcome.REPLAY  # another node rotated this very token a moment ago
+        elif outcome is RefreshOutcome.REUSE:
+            await self._end_for_reuse(tx, grant, generation, now)
+        return _Refreshed(grant, outcome, generation + 1, until)
+
+    async def _end_for_reuse(self, tx: Transaction, grant: Grant, generation: int, now: int) -> None:
+        if not await tx.run(store.END_GRANT, {"grant_id": grant.grant_id, "now": now, "because": "reuse"}):
+            return
+        await self._audit.record(
+            tx,
+            "grant:reuse",
+            actor_id=grant.user_id,
+            organization_id=grant.organization_id,
+            target=grant.grant_id,
+            client_id=grant.client_id,
+            generation=generation,
+            newest=grant.generation,
+        )
+        await tx.announce(f"grant:{grant.grant_id}")
+
+    def _narrowed(self, grant: Grant, scope: str | None) -> Scopes:
+        """Return the scopes of the next access token: those asked for, else all that were granted."""
+        granted = stored_scopes(grant.scopes)
+        if scope is None:
+            return granted
+        wanted = parse_scopes(scope)
+        if not wanted <= granted:
+            raise InvalidScope("A refresh cannot ask for more than was granted (RFC 6749, section 6).")
+        return wanted
+
+    async def _token_set(
+        self, grant: Grant, generation: int, refresh_expires_at: int, scopes: Scopes, now: int
+    ) -> TokenSet:
+        scopes = scopes & ROLE_SCOPES[Role(grant.role)]
+        access_token, expires_in = self._tokens.issue_access_token(
+            identity=_identity(grant), client_id=grant.client_id, scopes=scopes, grant_id=grant.grant_id
+        )
+        locator = RefreshLocator(uuid.UUID(grant.grant_id).bytes, generation)
+        return TokenSet(
+            access_token=access_token,
+            expires_in=expires_in,
+            refresh_token=derive_refresh_token(self._key, locator),
+            refresh_token_expires_in=max(0, refresh_expires_at - now),
+            authorization_expires_in=max(0, grant.expires_at - now),
+            scopes=scopes,
+            organization_id=grant.organization_id,
+            organization=grant.organization,
+        )
+
+
+def _identity(grant: Grant) -> Identity:
+    return Identity(*(getattr(grant, name) for name in Identity.__slots__))

@@ -1,0 +1,116 @@
+"""The records of device sign-in, and the requests of its endpoints, each parsed once."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from keystead.kernel.principal import Identity
+from keystead.kernel.scopes import Scopes
+from keystead.kernel.secrets import Secret
+
+
+class DeviceState(StrEnum):
+    """Where a device authorization stands. Expiry is told by its time, not by its state."""
+
+    PENDING = "pending"
+    APPROVED = "approved"
+    DENIED = "denied"
+    CONSUMED = "consumed"
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """An installation that asks for sign-ins. Nothing about it is proven: it said so itself (RFC 7591)."""
+
+    id: str
+    name: str
+    machine: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceAuthorization:
+    """One pending or decided sign-in, as stored."""
+
+    id: str
+    client_id: str
+    scopes: str
+    address: str
+    created_at: int
+    expires_at: int
+    interval: int
+    last_poll_ms: int | None
+    state: str
+    decided_at: int | None
+    decided_by: str | None
+    decided_session: str | None
+    organization_id: str | None
+    granted_scopes: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Grant(Identity):
+    """A user's standing permission to a client, with the user and the organization that it was given in."""
+
+    grant_id: str
+    client_id: str
+    scopes: str
+    expires_at: int
+    generation: int
+    rotated_at: int
+    refresh_expires_at: int
+    ended_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceCodes:
+    """The answer to a device authorization request (RFC 8628, section 3.2). Lifetimes are in seconds."""
+
+    device_code: Secret
+    user_code: Secret
+    expires_in: int
+    interval: int
+
+
+@dataclass(frozen=True, slots=True)
+class TokenSet:
+    """The answer to a successful token request (RFC 6749, section 5.1). Lifetimes are in seconds from now."""
+
+    access_token: Secret
+    expires_in: int
+    refresh_token: Secret
+    refresh_token_expires_in: int
+    authorization_expires_in: int
+    scopes: Scopes
+    organization_id: str
+    organization: str
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRequest:
+    """A token request, parsed once. What is absent is None."""
+
+    grant_type: str
+    client_id: str | None
+    device_code: str | None
+    refresh_token: str | None
+    scope: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceView:
+    """What the approval page may show of a sign-in to the session that typed its code."""
+
+    authorization: DeviceAuthorization
+    client: Client
+    user_code: str
+    scopes: Scopes
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a person decided about a sign-in, and where."""
+
+    approve: bool
+    organization_id: str
+    user_id: str
+    session_id: str
+    address: str

@@ -1,0 +1,162 @@
+"""The OAuth endpoints under ``/getServiceKeys/``: plain ASGI, because polls and refreshes are the hot calls of sign-in.
+
+Through FastAPI the same endpoint costs several times as much (``docs/decisions/token-endpoint.md``). The answers are
+compact JSON, on which clients rely when they search the text. ``openapi.py`` describes the endpoints.
+"""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+
+import msgspec
+
+from keystead.kernel.problems import InvalidClientMetadata, InvalidRequest, MethodNotAllowed, UnsupportedMediaType
+from keystead.kernel.scopes import format_scopes
+from keystead.oauth.models import Client, TokenRequest, TokenSet
+from keystead.oauth.service import OAuth
+from keystead.wire.answers import DEVICE_PAGE, Answer
+from keystead.wire.asgi import App, Receive, Scope, Send, header, read_body, send_answer, until_gone
+from keystead.wire.caller import caller_of
+from keystead.wire.forms import media_type, parse_form, required
+from keystead.wire.limiter import Limiter
+
+REGISTER: Final = "/getServiceKeys/register"
+DEVICE_CODE: Final = "/getServiceKeys/device/code"
+TOKEN: Final = "/getServiceKeys/token"  # noqa: S105 - a path
+REVOKE: Final = "/getServiceKeys/token/revoke"
+
+_encode = msgspec.json.Encoder().encode
+_HEADERS: Final = {"Content-Type": "application/json", "Cache-Control": "no-store", "Pragma": "no-cache"}
+
+Handler = Callable[[Scope, Receive], Awaitable[Answer]]
+
+
+class OAuthRoutes:
+    """The four endpoints. ``public_url`` is what verification addresses begin with."""
+
+    def __init__(self, oauth: OAuth, limiter: Limiter, public_url: str) -> None:
+        """Serve ``oauth``, charging each request to its address."""
+        self._oauth = oauth
+        self._limiter = limiter
+        self._public_url = public_url
+
+    def apps(self) -> Mapping[str, App]:
+        """Return the endpoints by their exact paths."""
+        return {
+            REGISTER: _posted(self.register),
+            DEVICE_CODE: _posted(self.device_code),
+            TOKEN: _posted(self.token),
+            REVOKE: _posted(self.revoke),
+        }
+
+    async def register(self, scope: Scope, receive: Receive) -> Answer:
+        """Register a client (RFC 7591); the answer echoes what took effect."""
+        self._limiter.charge("registration", caller_of(scope).address)
+        metadata = _parse_json(await read_body(receive), header(scope, b"content-type"))
+        client = await self._oauth.clients.register(metadata)
+        return _ok(_registration(client), status=201)
+
+    async def device_code(self, scope: Scope, receive: Receive) -> Answer:
+        """Start a device authorization (RFC 8628, section 3.1)."""
+        address = caller_of(scope).address
+        self._limiter.charge("device_code", address)
+        form = await _form(scope, receive)
+        codes = await self._oauth.devices.issue(required(form, "client_id"), form.get("scope"), address)
+        page, user_code = self._public_url + DEVICE_PAGE, codes.user_code.reveal()
+        return _ok(
+            {
+                "device_code": codes.device_code.reveal(),
+                "user_code": user_code,
+                "verification_uri": page,
+                "verification_uri_complete": f"{page}?user_code={user_code}",
+                "expires_in": codes.expires_in,
+                "interval": codes.interval,
+            }
+        )
+
+    async def token(self, scope: Scope, receive: Receive) -> Answer:
+        """Exchange a device code or a refresh token for tokens (RFC 6749, section 3.2)."""
+        self._limiter.charge("token", caller_of(scope).address)
+        form = await _form(scope, receive)
+        request = TokenRequest(
+            grant_type=required(form, "grant_type"),
+            client_id=form.get("client_id"),
+            device_code=form.get("device_code"),
+            refresh_token=form.get("refresh_token"),
+            scope=form.get("scope"),
+        )
+        gone = asyncio.Event()
+        watching = asyncio.ensure_future(until_gone(receive, gone))
+        try:
+            return _ok(_tokens(await self._oauth.token(request, gone)))
+        finally:
+            watching.cancel()
+
+    async def revoke(self, scope: Scope, receive: Receive) -> Answer:
+        """End the grant behind a refresh token; always 200 for a token, known or not (RFC 7009, section 2.2)."""
+        self._limiter.charge("token", caller_of(scope).address)
+        form = await _form(scope, receive)
+        token = form.get("refresh_token") or form.get("token")
+        if token is None:
+            raise InvalidRequest("The parameter 'refresh_token' is missing.")
+        await self._oauth.grants.revoke(token)
+        return Answer(200, _HEADERS, b"")
+
+
+def _posted(handler: Handler) -> App:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] != "POST":
+            raise MethodNotAllowed("Use POST here.", headers={"Allow": "POST"})
+        await send_answer(send, await handler(scope, receive))
+
+    return app
+
+
+async def _form(scope: Scope, receive: Receive) -> Mapping[str, str]:
+    return parse_form(await read_body(receive), header(scope, b"content-type"))
+
+
+def _parse_json(body: bytes, content_type: str) -> Any:
+    if media_type(content_type) != "application/json":
+        raise UnsupportedMediaType("Send the description as application/json.")
+    try:
+        return json.loads(body, object_pairs_hook=_object)
+    except (ValueError, RecursionError):
+        raise InvalidClientMetadata("The body is not valid JSON.") from None
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise InvalidRequest("A member of the JSON object was sent more than once.")
+    return found
+
+
+def _ok(content: Mapping[str, Any], status: int = 200) -> Answer:
+    return Answer(status, _HEADERS, _encode(content))
+
+
+def _registration(client: Client) -> Mapping[str, Any]:
+    return {
+        "client_id": client.id,
+        "client_name": client.name,
+        "platform": {"machine": client.machine} if client.machine else {},
+        "grant_types": ["urn:ietf:params:oauth:grant-type:device_code", "refresh_token"],
+        "response_types": [],
+        "token_endpoint_auth_method": "none",
+    }
+
+
+def _tokens(found: TokenSet) -> Mapping[str, Any]:
+    return {
+        "access_token": found.access_token.reveal(),
+        "token_type": "Bearer",
+        "expires_in": found.expires_in,
+        "refresh_token": found.refresh_token.reveal(),
+        "refresh_token_expires_in": found.refresh_token_expires_in,
+        "authorization_expires_in": found.authorization_expires_in,
+        "scope": format_scopes(found.scopes),
+        "org_id": found.organization_id,
+        "org_name": found.organization,
+    }

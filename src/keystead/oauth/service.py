@@ -1,0 +1,78 @@
+"""The token endpoint's use case: the same phases for every grant type, and one small object for each of them."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from keystead.kernel.problems import InvalidRequest, UnsupportedGrantType
+from keystead.oauth.clients import Clients
+from keystead.oauth.devices import Devices
+from keystead.oauth.grants import Grants
+from keystead.oauth.models import TokenRequest, TokenSet
+from keystead.oauth.waiting import WaitingRoom
+
+DEVICE_CODE: Final = "urn:ietf:params:oauth:grant-type:device_code"
+REFRESH_TOKEN: Final = "refresh_token"  # noqa: S105 - the name of a grant type
+
+
+class GrantType(Protocol):
+    """What one grant type does with a token request."""
+
+    async def exchange(self, request: TokenRequest, gone: asyncio.Event) -> TokenSet:
+        """Return tokens, or raise the problem that RFC 6749 or RFC 8628 names."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceCodeGrant:
+    """RFC 8628, section 3.4."""
+
+    devices: Devices
+
+    async def exchange(self, request: TokenRequest, gone: asyncio.Event) -> TokenSet:
+        """Redeem a device code."""
+        if request.client_id is None:
+            raise InvalidRequest("The parameter 'client_id' is missing.")
+        if request.device_code is None:
+            raise InvalidRequest("The parameter 'device_code' is missing.")
+        return await self.devices.redeem(request.device_code, request.client_id, gone)
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshTokenGrant:
+    """RFC 6749, section 6. The client id may be left out: the refresh token says whose it is."""
+
+    grants: Grants
+
+    async def exchange(self, request: TokenRequest, gone: asyncio.Event) -> TokenSet:
+        """Rotate a refresh token."""
+        if request.refresh_token is None:
+            raise InvalidRequest("The parameter 'refresh_token' is missing.")
+        return await self.grants.refresh(request.refresh_token, request.client_id, request.scope)
+
+
+class OAuth:
+    """Device sign-in as a whole: its clients, device authorizations, grants, and the token endpoint over them."""
+
+    def __init__(self, *, clients: Clients, devices: Devices, grants: Grants, waiting: WaitingRoom) -> None:
+        """Serve these grant types and no others: what is not in the table is refused."""
+        self.clients = clients
+        self.devices = devices
+        self.grants = grants
+        self.waiting = waiting
+        self._grant_types: dict[str, GrantType] = {
+            DEVICE_CODE: DeviceCodeGrant(devices),
+            REFRESH_TOKEN: RefreshTokenGrant(grants),
+        }
+
+    async def token(self, request: TokenRequest, gone: asyncio.Event) -> TokenSet:
+        """Return tokens for a token request (RFC 6749, section 3.2).
+
+        Raises UnsupportedGrantType, InvalidClient for an id that is not ours, and what the grant type raises.
+        """
+        grant_type = self._grant_types.get(request.grant_type)
+        if grant_type is None:
+            raise UnsupportedGrantType()
+        if request.client_id is not None:
+            self.clients.read(request.client_id)
+        return await grant_type.exchange(request, gone)

@@ -1,0 +1,146 @@
+"""The statements of device sign-in. Each state change is one conditional statement: who comes second touches no row."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import bindparam, delete, func, literal_column, select, update
+
+from keystead.db import Command, Query, insert_into, upsert
+from keystead.db.identity import IDENTITY_COLUMNS, joined_to_identity
+from keystead.db.tables import client, client_generation, device_authorization, oauth_grant, wrong_guess
+from keystead.oauth.models import Client, DeviceAuthorization, DeviceState, Grant
+
+_device = device_authorization.c
+_grant = oauth_grant.c
+_DEVICE_COLUMNS = [column for column in _device if column.name not in {"device_code_hash", "user_code_hash"}]
+
+# Clients
+
+GENERATION_OF = Query(
+    select(client_generation.c.generation).where(client_generation.c.fingerprint == bindparam("fingerprint")), int
+)
+NEXT_GENERATION = Command(
+    upsert(client_generation)
+    .values(fingerprint=bindparam("fingerprint"), generation=1)
+    .on_conflict_do_update(index_elements=["fingerprint"], set_={"generation": client_generation.c.generation + 1})
+)
+KEEP_CLIENT = Command(upsert(client).values({c.name: bindparam(c.name) for c in client.c}).on_conflict_do_nothing())
+APPROVED_CLIENT = Query(
+    select(client.c.id, client.c.name, client.c.machine).where(client.c.id == bindparam("id")), Client
+)
+
+# Device authorizations
+
+INSERT_DEVICE = Command(insert_into(device_authorization))
+DEVICE_BY_CODE = Query(
+    select(*_DEVICE_COLUMNS).where(_device.device_code_hash == bindparam("hash")), DeviceAuthorization
+)
+DEVICE_BY_USER_CODE = Query(
+    select(*_DEVICE_COLUMNS).where(_device.user_code_hash == bindparam("hash")), DeviceAuthorization
+)
+RECORD_POLL = Command(
+    update(device_authorization)
+    .where(_device.id == bindparam("device_id"), _device.state == DeviceState.PENDING.value)
+    .values(last_poll_ms=bindparam("now_ms"), interval=_device.interval + bindparam("grow"))
+)
+DECIDE = Command(
+    update(device_authorization)
+    .where(
+        _device.id == bindparam("device_id"),
+        _device.state == DeviceState.PENDING.value,
+        _device.expires_at > bindparam("now"),
+    )
+    .values(
+        state=bindparam("decided_state"),
+        decided_at=bindparam("now"),
+        decided_by=bindparam("user_id"),
+        decided_session=bindparam("session_id"),
+        organization_id=bindparam("organization"),
+        granted_scopes=bindparam("granted"),
+    )
+)
+CONSUME = Command(
+    update(device_authorization)
+    .where(
+        _device.id == bindparam("device_id"),
+        _device.state == DeviceState.APPROVED.value,
+        _device.expires_at > bindparam("now"),
+    )
+    .values(state=DeviceState.CONSUMED.value)
+)
+FORGET_DEVICES_OF_CLIENT = Command(delete(device_authorization).where(_device.client_id == bindparam("client")))
+
+# Grants
+
+INSERT_GRANT = Command(insert_into(oauth_grant))
+GRANT_BY_ID = Query(
+    select(
+        *IDENTITY_COLUMNS,
+        _grant.id.label("grant_id"),
+        _grant.client_id,
+        _grant.scopes,
+        _grant.expires_at,
+        _grant.generation,
+        _grant.rotated_at,
+        _grant.refresh_expires_at,
+        _grant.ended_at,
+    )
+    .select_from(joined_to_identity(oauth_grant))
+    .where(_grant.id == bindparam("grant_id")),
+    Grant,
+)
+ROTATE = Command(
+    update(oauth_grant)
+    .where(_grant.id == bindparam("grant_id"), _grant.generation == bindparam("spent"), _grant.ended_at.is_(None))
+    .values(
+        generation=_grant.generation + 1,
+        rotated_at=bindparam("now"),
+        refresh_expires_at=bindparam("refresh_until"),
+    )
+)
+END_GRANT = Command(
+    update(oauth_grant)
+    .where(_grant.id == bindparam("grant_id"), _grant.ended_at.is_(None))
+    .values(ended_at=bindparam("now"), ended_because=bindparam("because"))
+)
+
+
+@dataclass(frozen=True, slots=True)
+class GrantOwner:
+    """Whose grant it was, for the audit log."""
+
+    user_id: str
+    organization_id: str
+    client_id: str
+
+
+DELETE_GRANT = Query(
+    delete(oauth_grant)
+    .where(_grant.id == bindparam("grant_id"))
+    .returning(_grant.user_id, _grant.organization_id, _grant.client_id),
+    GrantOwner,
+)
+DELETE_GRANTS_OF_CLIENT = Command(delete(oauth_grant).where(_grant.client_id == bindparam("client")))
+
+# Wrong user codes
+
+
+@dataclass(frozen=True, slots=True)
+class Guesses:
+    """How many wrong codes were tried within the hour, and when the oldest of them was."""
+
+    tried: int
+    oldest: int | None
+
+
+GUESSES = Query(
+    select(
+        func.coalesce(func.sum(wrong_guess.c.count), literal_column("0")).label("tried"),
+        func.min(wrong_guess.c.window_start).label("oldest"),
+    ).where(wrong_guess.c.subject == bindparam("subject"), wrong_guess.c.window_start > bindparam("since")),
+    Guesses,
+)
+COUNT_GUESS = Command(
+    upsert(wrong_guess)
+    .values({c.name: bindparam(c.name) for c in wrong_guess.c if c.name != "count"} | {"count": 1})
+    .on_conflict_do_update(index_elements=["subject", "window_start"], set_={"count": wrong_guess.c.count + 1})
+)

@@ -1,0 +1,36 @@
+"""User codes: made hard to guess and easy to type, read without regard to their dress (RFC 8628, 6.1; D6, D7)."""
+
+import secrets
+import unicodedata
+from typing import Final
+
+ALPHABET: Final = "BCDFGHJKLMNPQRSTVWXZ"
+"""Twenty consonants: no vowels, so no words; 20**8 codes are 34.6 bits."""
+LENGTH: Final = 8
+
+
+def new_user_code() -> str:
+    """Return a fresh code in its canonical form, ``XXXX-XXXX``."""
+    return dressed("".join(secrets.choice(ALPHABET) for _ in range(LENGTH)))
+
+
+def dressed(letters: str) -> str:
+    """Return eight letters in the form in which people see them."""
+    return f"{letters[:4]}-{letters[4:]}"
+
+
+def read_user_code(typed: str) -> str | None:
+    """Return the canonical form of what a person typed, or None when it cannot be a code.
+
+    Case, spaces, dashes of any kind, invisible characters and full-width letters make no difference.
+    """
+    if len(typed) > 100:
+        return None
+    letters = "".join(c.upper() for c in unicodedata.normalize("NFKC", typed) if not _is_dress(c))
+    if len(letters) != LENGTH or any(letter not in ALPHABET for letter in letters):
+        return None
+    return dressed(letters)
+
+
+def _is_dress(character: str) -> bool:
+    return character in "_\u2212\u00b7." or unicodedata.category(character) in {"Pd", "Zs", "Zl", "Zp", "Cf", "Cc"}

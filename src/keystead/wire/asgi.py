@@ -1,0 +1,56 @@
+"""Speaking ASGI without a framework, for the doors that every request passes and the endpoints that must be quick."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from keystead.kernel.problems import BodyTooLarge, InvalidRequest
+from keystead.wire.answers import Answer
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+LARGEST_BODY = 65_536
+
+
+def header(scope: Scope, name: bytes) -> str:
+    """Return the first header field of this (lower-case) name, or an empty text."""
+    for key, value in scope["headers"]:
+        if key == name:
+            return bytes(value).decode("latin-1")
+    return ""
+
+
+async def read_body(receive: Receive) -> bytes:
+    """Return the whole body. Raises BodyTooLarge, and InvalidRequest when the client went away in the middle."""
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise InvalidRequest("The body ended early.")
+        part = message.get("body", b"")
+        size += len(part)
+        if size > LARGEST_BODY:
+            raise BodyTooLarge()
+        parts.append(part)
+        if not message.get("more_body", False):
+            return b"".join(parts)
+
+
+async def send_answer(send: Send, found: Answer, *, head: bool = False) -> None:
+    """Send a finished response; for HEAD without its body."""
+    headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in found.headers.items()]
+    headers.append((b"content-length", str(len(found.body)).encode()))
+    await send({"type": "http.response.start", "status": found.status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if head else found.body})
+
+
+async def until_gone(receive: Receive, gone: asyncio.Event) -> None:
+    """Set ``gone`` when the client closes the connection; run beside a held request whose body was read."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    gone.set()
