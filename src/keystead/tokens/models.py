@@ -1,0 +1,131 @@
+"""The records of this room: signing keys, the claims of both kinds of token, and what issuing one answers."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple
+
+import msgspec
+from pydantic import BaseModel, Field
+
+from keystead.kernel.secrets import Secret
+
+
+class Algorithm(StrEnum):
+    """How a kind of token is signed (RFC 7518, section 3.1). Each kind has one, so that none passes for the other."""
+
+    ACCESS = "ES256"
+    SHORT_TERM = "RS256"
+
+
+TOKEN_TYPES = {Algorithm.ACCESS: "at+jwt", Algorithm.SHORT_TERM: "JWT"}
+"""The ``typ`` header of each kind (RFC 9068, section 2.1; RFC 8725, section 3.11)."""
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKeyRow:
+    """A signing key as it is stored: published from ``created_at`` until ``remove_at``, signing in between."""
+
+    kid: str
+    alg: str
+    public_jwk: str
+    sealed_private: bytes
+    created_at: int
+    signs_from: int
+    signs_until: int
+    remove_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class ShortTermToken:
+    """A short-term token as its owner sees it; the token itself is shown once and not kept."""
+
+    id: str
+    created_at: int
+    expires_at: int
+
+
+class Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The header of our tokens: these three parameters and no other (RFC 7515, section 4.1)."""
+
+    alg: str
+    kid: str
+    typ: str
+
+
+class AccessClaims(msgspec.Struct, frozen=True):
+    """The claims of an access token (RFC 9068, section 2.2), the organization and the grant it was issued under."""
+
+    iss: str
+    sub: str
+    aud: str
+    exp: int
+    iat: int
+    jti: str
+    client_id: str
+    scope: str
+    org_id: str
+    grant_id: str
+
+
+class ShortTermClaims(msgspec.Struct, frozen=True):
+    """The claims of a short-term token; ``platform_host`` lets a client find its server from the token alone."""
+
+    iss: str
+    sub: str
+    aud: str
+    exp: int
+    iat: int
+    jti: str
+    platform_host: str
+
+
+class IssuedAccessToken(NamedTuple):
+    """A fresh access token and the seconds for which it is valid."""
+
+    token: Secret
+    expires_in: int
+
+
+class IssuedShortTermToken(NamedTuple):
+    """A fresh short-term token, its id, and the Unix second at which it ends."""
+
+    id: str
+    token: Secret
+    expires_at: int
+
+
+class PublicKey(BaseModel):
+    """One published key (RFC 7517, section 4). RSA keys have ``n`` and ``e``; EC keys have ``crv``, ``x`` and ``y``."""
+
+    kty: str
+    use: str
+    alg: str
+    kid: str
+    n: str | None = None
+    e: str | None = None
+    crv: str | None = None
+    x: str | None = None
+    y: str | None = None
+
+
+class PublicKeys(BaseModel):
+    """Every published key (RFC 7517, section 5)."""
+
+    keys: list[PublicKey]
+
+
+class RsaPublicKey(BaseModel):
+    """One published RSA key, with exactly these members (RFC 7517, section 4; RFC 7518, section 6.3)."""
+
+    alg: str = Field(examples=["RS256"])
+    e: str
+    kid: str
+    kty: str = Field(examples=["RSA"])
+    n: str
+    use: str = Field(examples=["sig"])
+
+
+class RsaPublicKeys(BaseModel):
+    """The published RSA keys, with which short-term tokens are verified."""
+
+    keys: list[RsaPublicKey]

@@ -1,0 +1,323 @@
+"""The use cases: the keys that sign now and next, issuing tokens, taking them back, and who a token belongs to."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+
+import msgspec
+
+from keystead.audit.service import AuditLog
+from keystead.db.engine import Database, Transaction
+from keystead.db.installation import Keys
+from keystead.kernel.clock import Clock
+from keystead.kernel.ids import new_id
+from keystead.kernel.principal import Identity, Method, Principal
+from keystead.kernel.problems import NotFound, Unavailable
+from keystead.kernel.scopes import ROLE_SCOPES, Role, Scopes, format_scopes, grantable, stored_scopes
+from keystead.kernel.secrets import Secret
+from keystead.kernel.settings import Settings
+from keystead.tokens import rules, store
+from keystead.tokens.models import (
+    TOKEN_TYPES,
+    AccessClaims,
+    Algorithm,
+    IssuedAccessToken,
+    IssuedShortTermToken,
+    ShortTermClaims,
+    ShortTermToken,
+    SigningKeyRow,
+)
+from keystead.tokens.signing import NewKey, SigningKey, make_key, open_key
+
+SIGNING_KEYS_SUBJECT = "signing-keys"
+"""What the change feed calls a change of the signing keys."""
+
+Begin = Callable[[SigningKeyRow | None, int], int | None]
+
+
+class SigningKeys:
+    """The signing keys, held in memory. Which one signs is told by the clock, without a query (promise J2)."""
+
+    def __init__(self, *, db: Database, clock: Clock, keys: Keys, settings: Settings, audit: AuditLog) -> None:
+        """Hold nothing yet: the first use loads the keys."""
+        self._db = db
+        self._clock = clock
+        self._sealing_key = keys.signing
+        self._settings = settings
+        self._audit = audit
+        self._loaded: dict[str, SigningKey] | None = None
+        self._forgotten = 0
+
+    def forget(self) -> None:
+        """Load the keys again at the next use: the feed said ``signing-keys``, or that it is not known what changed."""
+        self._loaded = None
+        self._forgotten += 1
+
+    async def ensure(self) -> None:
+        """Make what is missing or due; call it at start and then at least once a minute.
+
+        Raises UnreadableSigningKey for a key that this installation cannot open, and DatabaseError.
+        """
+        await self._load()
+        lead = self._settings.signing_key_lead
+        for algorithm in Algorithm:
+            await self._add(algorithm, lambda newest, now: rules.next_begin(newest, now, lead))
+
+    async def rotate_now(self, *, at_once: bool = False) -> list[str]:
+        """Publish a new key for each algorithm and return the ``kid`` of each algorithm's newest.
+
+        It signs after the lead; ``at_once`` lets it sign now, before every verifier may have heard of it. The old keys
+        stay published. A key that already waits for its turn is left to it, unless ``at_once``.
+        """
+        lead = self._settings.signing_key_lead
+        for algorithm in Algorithm:
+            await self._add(
+                algorithm, lambda newest, now: rules.begin_on_request(newest, now, lead, at_once=at_once), once=True
+            )
+        rows = await self._db.all(store.SIGNING_KEYS, {})
+        return [row.kid for algorithm in Algorithm if (row := _newest(rows, algorithm)) is not None]
+
+    async def signer(self, algorithm: Algorithm) -> SigningKey:
+        """Return the key whose turn it is. Raises DatabaseError, or Unavailable when there is none."""
+        for key in (await self._load()).values():
+            if key.algorithm is algorithm and key.signs(self._clock.now()):
+                return key
+        await self.ensure()  # the process slept past the end of its last key
+        for key in (await self._load()).values():
+            if key.algorithm is algorithm and key.signs(self._clock.now()):
+                return key
+        raise Unavailable("No signing key is in force just now. Try again in a minute.", seconds=60)
+
+    async def find(self, kid: str) -> SigningKey | None:
+        """Return the published key with this id, or None. Raises DatabaseError."""
+        key = (await self._load()).get(kid)
+        return key if key is not None and key.published(self._clock.now()) else None
+
+    async def published(self) -> list[SigningKey]:
+        """Return every key with which a token may still have to be verified, the next one to sign included."""
+        now = self._clock.now()
+        return [key for key in (await self._load()).values() if key.published(now)]
+
+    async def _load(self) -> dict[str, SigningKey]:
+        if self._loaded is not None:
+            return self._loaded
+        turn = self._forgotten
+        rows = await self._db.all(store.SIGNING_KEYS, {})
+        loaded = {row.kid: open_key(row, self._sealing_key) for row in rows}
+        if turn == self._forgotten:  # what was read before a change must not outlive it (promise V4)
+            self._loaded = loaded
+        return loaded
+
+    async def _add(self, algorithm: Algorithm, begin: Begin, *, once: bool = False) -> None:
+        """Add a key when ``begin`` asks for one. Whoever loses the race looks again, or with ``once`` is content."""
+        while True:
+            rows = await self._db.all(store.SIGNING_KEYS, {})
+            newest = _newest(rows, algorithm)
+            if begin(newest, self._clock.now()) is None:
+                return
+            # Made before the unit of work: an RSA key takes longer than the writer may be held.
+            fresh = await asyncio.to_thread(make_key, algorithm, self._sealing_key)
+            added = await self._insert(fresh, newest, begin)
+            self.forget()
+            if added or once:
+                return
+
+    async def _insert(self, fresh: NewKey, newest: SigningKeyRow | None, begin: Begin) -> bool:
+        async def work(tx: Transaction) -> bool:
+            now = self._clock.now()
+            begins = begin(newest, now)
+            if begins is None:
+                return False
+            after = newest.kid if newest else ""
+            ends = begins + self._settings.signing_key_ttl
+            row = {
+                "new_kid": fresh.kid,
+                "new_alg": fresh.algorithm.value,
+                "new_public_jwk": fresh.public_jwk,
+                "new_sealed_private": fresh.sealed_private,
+                "new_created_at": now,
+                "new_signs_from": begins,
+                "new_signs_until": ends,
+                "new_remove_at": rules.remove_at(ends),
+            }
+            condition = {"algorithm": fresh.algorithm.value, "after": after}
+            if not await tx.run(store.ADD_SIGNING_KEY, {**row, **condition}):
+                return False
+            handed = {"successor": fresh.kid, "begins": begins, "leaves": rules.remove_at(begins)}
+            await tx.run(store.HAND_OVER, {**condition, **handed})
+            await self._audit.record(
+                tx, "signing-key:create", target=fresh.kid, alg=fresh.algorithm.value, signs_from=begins
+            )
+            await tx.announce(SIGNING_KEYS_SUBJECT)
+            return True
+
+        return await self._db.write(work)
+
+
+class Tokens:
+    """Access tokens and short-term tokens: issued, taken back, and recognised."""
+
+    def __init__(
+        self, *, db: Database, clock: Clock, settings: Settings, signing: SigningKeys, audit: AuditLog
+    ) -> None:
+        """Issue in the name of ``settings.public_url``."""
+        self._db = db
+        self._clock = clock
+        self._settings = settings
+        self._signing = signing
+        self._audit = audit
+        self._issuer = settings.public_url
+        self._account_audience = f"{settings.public_url}/account"
+
+    async def issue_access_token(
+        self, *, user_id: str, organization_id: str, client_id: str, scopes: Scopes, grant_id: str, now: int
+    ) -> IssuedAccessToken:
+        """Return a fresh access token (RFC 9068) that begins at ``now``; nothing is stored.
+
+        Call it outside a unit of work. Raises Unavailable.
+        """
+        signer = await self._signing.signer(Algorithm.ACCESS)
+        lifetime = self._settings.access_token_ttl
+        claims = AccessClaims(
+            iss=self._issuer,
+            sub=user_id,
+            aud=self._account_audience,
+            exp=now + lifetime,
+            iat=now,
+            jti=new_id(),
+            client_id=client_id,
+            scope=format_scopes(scopes),
+            org_id=organization_id,
+            grant_id=grant_id,
+        )
+        return IssuedAccessToken(Secret(signer.sign(claims)), lifetime)
+
+    async def issue_short_term(
+        self, identity: Identity, *, lifetime: int | None = None, address: str | None = None
+    ) -> IssuedShortTermToken:
+        """Return a fresh short-term token for a person in their organization, and keep its row.
+
+        ``lifetime`` is in seconds; it is at most, and by default, the setting ``short_term_token_ttl``. Raises
+        Unavailable.
+        """
+        signer = await self._signing.signer(Algorithm.SHORT_TERM)
+        now = self._clock.now()
+        longest = self._settings.short_term_token_ttl
+        expires_at = now + min(longest, longest if lifetime is None else lifetime)
+        token_id = new_id()
+        claims = ShortTermClaims(
+            iss=self._issuer,
+            sub=identity.user_id,
+            aud=self._issuer,
+            exp=expires_at,
+            iat=now,
+            jti=token_id,
+            platform_host=rules.platform_host(self._issuer),
+        )
+        row = {
+            "id": token_id,
+            "user_id": identity.user_id,
+            "organization_id": identity.organization_id,
+            "created_at": now,
+            "expires_at": expires_at,
+        }
+
+        async def work(tx: Transaction) -> None:
+            await tx.run(store.ADD_SHORT_TERM_TOKEN, row)
+            await self._audit.record(
+                tx,
+                "token:create",
+                actor_id=identity.user_id,
+                organization_id=identity.organization_id,
+                target=token_id,
+                address=address,
+                expires_at=expires_at,
+            )
+
+        await self._db.write(work)
+        return IssuedShortTermToken(token_id, Secret(signer.sign(claims)), expires_at)
+
+    async def list_short_term(self, identity: Identity) -> list[ShortTermToken]:
+        """Return a person's short-term tokens in their organization that are still valid, the newest first."""
+        mine = {"user_id": identity.user_id, "organization_id": identity.organization_id, "now": self._clock.now()}
+        return await self._db.all(store.SHORT_TERM_TOKENS, mine)
+
+    async def revoke_short_term(self, token_id: str, identity: Identity, *, address: str | None = None) -> None:
+        """End a person's own short-term token; it is refused once this returns. Raises NotFound for any other id."""
+
+        async def work(tx: Transaction) -> None:
+            mine = {"id": token_id, "user_id": identity.user_id}
+            if not await tx.run(store.REMOVE_SHORT_TERM_TOKEN, mine):
+                raise NotFound("You have no short-term token with this id.")
+            await tx.announce(f"credential:{token_id}")
+            await self._audit.record(
+                tx,
+                "token:revoke",
+                actor_id=identity.user_id,
+                organization_id=identity.organization_id,
+                target=token_id,
+                address=address,
+            )
+
+        await self._db.write(work)
+
+    async def find(self, text: str) -> Principal | None:
+        """Return who a bearer token belongs to, or None for any text that is not a valid token of ours.
+
+        The key is ours, by its id; the header chooses nothing (RFC 8725, sections 3.1, 3.11 and 3.12). Raises
+        DatabaseError when it cannot be known.
+        """
+        header = rules.read_header(text)
+        if header is None:
+            return None
+        key = await self._signing.find(header.kid)
+        if key is None or (header.alg, header.typ) != (key.algorithm, TOKEN_TYPES[key.algorithm]):
+            return None
+        payload = key.verify(text)
+        if payload is None:
+            return None
+        if key.algorithm is Algorithm.ACCESS:
+            return await self._access_principal(payload)
+        return await self._short_term_principal(payload)
+
+    async def jwks(self) -> bytes:
+        """Return every published key as an encoded JWK set (RFC 7517, section 5)."""
+        return _key_set(await self._signing.published())
+
+    async def platform_keys(self) -> bytes:
+        """Return the published RSA keys alone, for clients that read no other type (contract, rule 18)."""
+        return _key_set(key for key in await self._signing.published() if key.algorithm is Algorithm.SHORT_TERM)
+
+    async def _access_principal(self, payload: bytes) -> Principal | None:
+        now = self._clock.now()
+        claims = rules.read_access_claims(payload, issuer=self._issuer, audience=self._account_audience, now=now)
+        if claims is None:
+            return None
+        identity = await self._db.one(store.MEMBER, {"user_id": claims.sub, "organization_id": claims.org_id})
+        if identity is None:
+            return None
+        scopes = grantable(stored_scopes(claims.scope), Role(identity.role))
+        return Principal(identity, Method.ACCESS_TOKEN, scopes, claims.jti, claims.exp)
+
+    async def _short_term_principal(self, payload: bytes) -> Principal | None:
+        now = self._clock.now()
+        claims = rules.read_short_term_claims(payload, issuer=self._issuer, now=now)
+        if claims is None:
+            return None
+        wanted = {"id": claims.jti, "user_id": claims.sub, "now": now}
+        identity = await self._db.one(store.SHORT_TERM_HOLDER, wanted)
+        if identity is None:
+            return None
+        scopes = ROLE_SCOPES[Role(identity.role)]
+        return Principal(identity, Method.SHORT_TERM_TOKEN, scopes, claims.jti, claims.exp)
+
+
+def _newest(rows: Iterable[SigningKeyRow], algorithm: Algorithm) -> SigningKeyRow | None:
+    newest = None
+    for row in rows:
+        if row.alg == algorithm:
+            newest = row
+    return newest
+
+
+def _key_set(keys: Iterable[SigningKey]) -> bytes:
+    return msgspec.json.encode({"keys": [key.jwk for key in keys]})
