@@ -169,24 +169,25 @@ class Tokens:
         self._account_audience = f"{settings.public_url}/account"
 
     async def issue_access_token(
-        self, *, user_id: str, organization_id: str, client_id: str, scopes: Scopes, grant_id: str, now: int
+        self, *, identity: Identity, client_id: str, scopes: Scopes, grant_id: str
     ) -> IssuedAccessToken:
-        """Return a fresh access token (RFC 9068) that begins at ``now``; nothing is stored.
+        """Return a fresh access token (RFC 9068) for a person in their organization; nothing is stored.
 
         Call it outside a unit of work. Raises Unavailable.
         """
         signer = await self._signing.signer(Algorithm.ACCESS)
+        now = self._clock.now()
         lifetime = self._settings.access_token_ttl
         claims = AccessClaims(
             iss=self._issuer,
-            sub=user_id,
+            sub=identity.user_id,
             aud=self._account_audience,
             exp=now + lifetime,
             iat=now,
             jti=new_id(),
             client_id=client_id,
             scope=format_scopes(scopes),
-            org_id=organization_id,
+            org_id=identity.organization_id,
             grant_id=grant_id,
         )
         return IssuedAccessToken(Secret(signer.sign(claims)), lifetime)

@@ -4,6 +4,7 @@ What joserfc costs beside the bare OpenSSL calls is measured in docs/decisions/t
 """
 
 import binascii
+import secrets
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -20,7 +21,6 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, RSAKey
 
 from keystead.db.installation import InstallationError
-from keystead.kernel.ids import new_id
 from keystead.kernel.sealing import WrongKey, open_sealed, seal
 from keystead.tokens.models import TOKEN_TYPES, Algorithm, SigningKeyRow
 
@@ -88,7 +88,7 @@ def make_key(algorithm: Algorithm, sealing_key: bytes) -> NewKey:
         private = ec.generate_private_key(ec.SECP256R1())
     else:
         private = rsa.generate_private_key(public_exponent=65_537, key_size=RSA_BITS)
-    kid = new_id()
+    kid = secrets.token_urlsafe(12)  # short, because every token carries it (promise C3)
     pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     public_jwk = msgspec.json.encode(_public_jwk(kid, algorithm, _imported(private))).decode()
     return NewKey(kid, algorithm, public_jwk, seal(sealing_key, pem, kid))
