@@ -24,12 +24,13 @@ class Membership:
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A person. ``password_hash`` is None while no password is set; ``disabled_at`` is in Unix seconds."""
+    """A person. ``password_hash`` is None while no password is set; times are in Unix seconds."""
 
     id: str
     username: str
     email: str
     password_hash: str | None = field(repr=False)
+    password_updated_at: int | None
     disabled_at: int | None
 
     @property

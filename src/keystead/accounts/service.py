@@ -13,6 +13,7 @@ from keystead.accounts.store import (
     REFRESH_HASH,
     SET_PASSWORD,
     USER_BY_EMAIL,
+    USER_BY_ID,
     USER_BY_USERNAME,
 )
 from keystead.audit.service import AuditLog
@@ -136,6 +137,10 @@ class Accounts:
             raise NotFound(f"There is no organization called '{name}'.")
         return found
 
+    def normal_name(self, typed: str) -> str:
+        """Return a user name or e-mail address, as somebody typed it, in the form in which it is stored."""
+        return normal_name(typed)
+
     async def user_by_name(self, typed: str) -> User | None:
         """Return the user with this user name or e-mail address, as somebody typed it, or None."""
         name = normal_name(typed)
@@ -163,6 +168,14 @@ class Accounts:
         if verdict is Verdict.RIGHT_AND_OLD:
             await self._refresh_hash(user.id, stored, password)
         return True
+
+    async def password_still_stands(self, tx: Transaction, user: User) -> bool:
+        """Tell whether the password is still the one that was checked, and the user may still sign in.
+
+        Between the check and the transaction that rests on it, somebody may have changed the one or the other.
+        """
+        now = await tx.one(USER_BY_ID, {"user_id": user.id})
+        return now is not None and now.may_sign_in and now.password_updated_at == user.password_updated_at
 
     async def hash_new_password(self, user: User, password: Secret) -> str:
         """Return the hash of a password that may become the user's. Raises InvalidParameters and RateLimited."""

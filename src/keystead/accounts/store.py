@@ -17,7 +17,10 @@ INSERT_MEMBERSHIP: Final = Command(insert_into(membership))
 _ORGANIZATION = select(organization.c.id, organization.c.name, organization.c.display_name)
 ORGANIZATION_BY_NAME: Final = Query(_ORGANIZATION.where(organization.c.name == bindparam("name")), Organization)
 
-_USER = select(user.c.id, user.c.username, user.c.email, user.c.password_hash, user.c.disabled_at)
+_USER = select(
+    user.c.id, user.c.username, user.c.email, user.c.password_hash, user.c.password_updated_at, user.c.disabled_at
+)
+USER_BY_ID: Final = Query(_USER.where(user.c.id == bindparam("user_id")), User)
 USER_BY_USERNAME: Final = Query(_USER.where(user.c.username == bindparam("username")), User)
 USER_BY_EMAIL: Final = Query(_USER.where(user.c.email == bindparam("email")), User)
 

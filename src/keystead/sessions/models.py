@@ -1,0 +1,82 @@
+"""The records and bodies of the sessions room."""
+
+from dataclasses import dataclass
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from keystead.kernel.principal import Identity
+from keystead.kernel.secrets import Secret
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """What a browser is given after a sign-in: the values of its two cookies."""
+
+    session_id: str
+    secret: Secret
+    device_cookie: Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A browser in which this user has signed in before; ``issued_at`` is in Unix seconds."""
+
+    user_id: str
+    device_id: str
+    issued_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class EndedSession:
+    """A session that was just removed."""
+
+    id: str
+    user_id: str
+    organization_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class SessionHolder:
+    """A session and, in the same row, whose it is. Times are in Unix seconds."""
+
+    session_id: str
+    last_used_at: int
+    expires_at: int
+    user_id: str
+    username: str
+    email: str
+    name: str
+    platform_admin: int
+    password_updated_at: int | None
+    organization_id: str
+    organization: str
+    organization_display_name: str
+    role: str
+
+    def identity(self) -> Identity:
+        """Return whose session it is."""
+        return Identity(
+            self.user_id,
+            self.username,
+            self.email,
+            self.name,
+            self.platform_admin,
+            self.password_updated_at,
+            self.organization_id,
+            self.organization,
+            self.organization_display_name,
+            self.role,
+        )
+
+
+class PasswordSignIn(BaseModel):
+    """The body of a sign-in. Members that are not listed are ignored."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True, strict=True)
+
+    username: str = Field(description="The user name or the e-mail address.", min_length=1, max_length=320)
+    password: SecretStr = Field(description="The password.", min_length=1, max_length=1_024)
+
+
+class SignedOut(BaseModel):
+    """The body that answers a sign-out: an object without members."""

@@ -1,0 +1,132 @@
+"""Signing in and out over JSON, for programs that act for a person in a browser. The pages have forms of their own."""
+
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import JSONResponse, Response
+from pydantic import ValidationError
+
+from keystead.kernel.permissions import Permission
+from keystead.kernel.principal import Principal
+from keystead.kernel.problems import (
+    BodyTooLarge,
+    CredentialNotAllowed,
+    CrossSite,
+    FieldProblem,
+    Forbidden,
+    InvalidParameters,
+    InvalidRequest,
+    RateLimited,
+    Unauthenticated,
+    Unavailable,
+    UnsupportedMediaType,
+    WrongSignIn,
+)
+from keystead.kernel.secrets import Secret
+from keystead.sessions.cookies import DEVICE_COOKIE, SESSION_COOKIE, clear_session_cookie, set_cookies
+from keystead.sessions.models import PasswordSignIn, SignedOut
+from keystead.sessions.service import Sessions
+from keystead.wire.access import allow
+from keystead.wire.asgi import read_body
+from keystead.wire.caller import caller_of
+from keystead.wire.documented import documented
+from keystead.wire.forms import media_type
+from keystead.wire.origin import check_same_site
+
+_NO_STORE: Final = {"Cache-Control": "no-store"}
+_JSON: Final = "application/json"
+_BODY: Final[dict[str, Any]] = {
+    "requestBody": {"required": True, "content": {_JSON: {"schema": PasswordSignIn.model_json_schema()}}}
+}
+
+
+class SessionRoutes:
+    """POST /api/sso/password/login and POST /api/sso/logout."""
+
+    def __init__(self, sessions: Sessions, *, public_url: str) -> None:
+        """Serve pages of ``public_url`` and programs, and no other site's pages."""
+        self._sessions = sessions
+        self._public_url = public_url
+
+    def router(self) -> APIRouter:
+        """Return the routes."""
+        router = APIRouter(tags=["Sign-in"])
+        router.add_api_route(
+            "/api/sso/password/login",
+            self.sign_in,
+            methods=["POST"],
+            status_code=204,
+            response_class=Response,
+            summary="Sign in with a password",
+            responses=documented(
+                InvalidRequest,
+                WrongSignIn,
+                CrossSite,
+                Forbidden,
+                BodyTooLarge,
+                UnsupportedMediaType,
+                InvalidParameters,
+                RateLimited,
+                Unavailable,
+            ),
+            openapi_extra=_BODY,
+        )
+        router.add_api_route(
+            "/api/sso/logout",
+            self.sign_out,
+            methods=["POST"],
+            response_model=SignedOut,
+            summary="Sign out",
+            responses=documented(
+                InvalidRequest, Unauthenticated, CrossSite, CredentialNotAllowed, RateLimited, Unavailable
+            ),
+        )
+        return router
+
+    async def sign_in(self, request: Request) -> Response:
+        """Begin a session and set its cookie, ``cloud.sso``. A session that the browser had before is ended."""
+        check_same_site(request.headers, self._public_url)
+        body = await _read_sign_in(request)
+        previous = request.cookies.get(SESSION_COOKIE)
+        signed_in = await self._sessions.sign_in(
+            body.username,
+            Secret(body.password.get_secret_value()),
+            address=caller_of(request.scope).address,
+            user_agent=request.headers.get("user-agent", ""),
+            device_cookie=request.cookies.get(DEVICE_COOKIE),
+            previous=Secret(previous) if previous else None,
+        )
+        response = Response(status_code=204, headers=_NO_STORE)
+        set_cookies(response, signed_in, lifetime=self._sessions.lifetime)
+        return response
+
+    async def sign_out(
+        self, request: Request, principal: Annotated[Principal, Depends(allow(Permission.SIGN_OUT))]
+    ) -> Response:
+        """End the session that the cookie names, and clear the cookie."""
+        check_same_site(request.headers, self._public_url)
+        await self._sessions.sign_out(principal.credential_id, address=caller_of(request.scope).address)
+        response = JSONResponse({}, headers=_NO_STORE)
+        clear_session_cookie(response)
+        return response
+
+
+async def _read_sign_in(request: Request) -> PasswordSignIn:
+    """Return the body. Read here, so that a password is never part of a framework's report on a bad request (W9).
+
+    Raises UnsupportedMediaType, BodyTooLarge, InvalidRequest for what is not JSON, and InvalidParameters.
+    """
+    if media_type(request.headers.get("content-type", "")) != _JSON:
+        raise UnsupportedMediaType(f"Send the user name and the password as {_JSON}.")
+    try:
+        return PasswordSignIn.model_validate_json(await read_body(request.receive))
+    except ValidationError as error:
+        mistakes = error.errors(include_url=False, include_context=False, include_input=False)
+    if any(mistake["type"] == "json_invalid" for mistake in mistakes):
+        raise InvalidRequest("The body is not valid JSON.")
+    raise InvalidParameters(
+        fields=[
+            FieldProblem("body", ".".join(str(part) for part in mistake["loc"]), mistake["type"], mistake["msg"])
+            for mistake in mistakes
+        ]
+    )

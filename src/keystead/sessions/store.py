@@ -1,0 +1,31 @@
+"""The statements of the sessions room."""
+
+from typing import Final
+
+from sqlalchemy import bindparam, delete, select, update
+
+from keystead.db import Command, Query, insert_into
+from keystead.db.identity import IDENTITY_COLUMNS, joined_to_identity
+from keystead.db.tables import session
+from keystead.sessions.models import EndedSession, SessionHolder
+
+INSERT: Final = Command(insert_into(session))
+
+HOLDER_BY_HASH: Final = Query(
+    select(session.c.id.label("session_id"), session.c.last_used_at, session.c.expires_at, *IDENTITY_COLUMNS)
+    .select_from(joined_to_identity(session))
+    .where(session.c.secret_hash == bindparam("secret_hash")),
+    SessionHolder,
+)
+
+_END = delete(session).returning(session.c.id, session.c.user_id, session.c.organization_id)
+END_BY_HASH: Final = Query(_END.where(session.c.secret_hash == bindparam("secret_hash")), EndedSession)
+END_BY_ID: Final = Query(_END.where(session.c.id == bindparam("session_id")), EndedSession)
+END_ALL_OF_USER: Final = Command(delete(session).where(session.c.user_id == bindparam("user_id")))
+
+# Only forward: batches of several processes may arrive out of order.
+RECORD_USE: Final = Command(
+    update(session)
+    .where(session.c.id == bindparam("session_id"), session.c.last_used_at < bindparam("at"))
+    .values(last_used_at=bindparam("at"))
+)
