@@ -1,0 +1,2 @@
+curl -H "Authorization: Bearer YOUR_TOKEN" \
+https://activate.parallel.works/api/auth/session
