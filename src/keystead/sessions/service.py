@@ -2,7 +2,7 @@
 
 import logging
 import secrets
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from keystead.accounts.models import Membership, User
 from keystead.accounts.service import Accounts
@@ -97,10 +97,17 @@ class Sessions:
             holder.identity(), Method.SESSION, ROLE_SCOPES[Role(holder.role)], holder.session_id, expires_at=ends
         )
 
-    async def record_use(self, tx: Transaction, uses: Iterable[tuple[str, int]]) -> None:
-        """Record when sessions were last used: ``uses`` are pairs of a session's id and a Unix second."""
-        for session_id, at in uses:
-            await tx.run(store.RECORD_USE, {"session_id": session_id, "at": at})
+    async def record_use(self, uses: Sequence[tuple[str, int, str]]) -> None:
+        """Record when sessions were last used: each use is a session's id, a Unix second and an address (promise K2).
+
+        The address is not kept: a session shows the one that it was begun from.
+        """
+
+        async def work(tx: Transaction) -> None:
+            for session_id, at, _ in uses:
+                await tx.run(store.RECORD_USE, {"session_id": session_id, "at": at})
+
+        await self._db.write(work)
 
     async def sign_out(self, session_id: str, *, address: str | None = None) -> None:
         """End a session. One that has ended already is no mistake."""
