@@ -1,0 +1,382 @@
+"""The use cases of apps and API keys."""
+
+import logging
+from collections.abc import Sequence
+from typing import Final
+
+from keystead.accounts.service import Accounts
+from keystead.audit.service import AuditLog
+from keystead.db import Database, Transaction, UniqueViolation
+from keystead.db.installation import Keys as InstallationKeys
+from keystead.kernel.clock import Clock
+from keystead.kernel.ids import new_id
+from keystead.kernel.principal import Identity, Method, Principal
+from keystead.kernel.problems import Conflict, NotFound
+from keystead.kernel.scopes import Role, Scopes, format_scopes, grantable, stored_scopes
+from keystead.kernel.secrets import hint_of, is_api_key, keyed_hash, new_api_key
+from keystead.kernel.settings import Settings
+from keystead.keys import rules, store
+from keystead.keys.models import ApiKey, App, CreatedKey, EndedKey
+
+DEFAULT_APP: Final = "Default"
+"""The app of keys for which nobody chose one."""
+NO_SCOPES: Final[Scopes] = frozenset()
+
+_NO_APP: Final = "There is no such app in your organization."
+_NO_KEY: Final = "There is no such API key in this app."
+
+_log = logging.getLogger(__name__)
+
+
+class Keys:
+    """Apps and API keys. Only a keyed hash and a hint of a key are stored (promise K13)."""
+
+    def __init__(
+        self,
+        *,
+        db: Database,
+        clock: Clock,
+        keys: InstallationKeys,
+        settings: Settings,
+        accounts: Accounts,
+        audit: AuditLog,
+    ) -> None:
+        """Make keys for the host of ``settings.public_url``."""
+        self._db = db
+        self._clock = clock
+        self._key = keys.credentials
+        self._prefix = settings.api_key_prefix
+        self._public_url = settings.public_url
+        self._revoke_exposed = settings.revoke_exposed_keys
+        self._accounts = accounts
+        self._audit = audit
+
+    # Knowing a key again
+
+    async def find(self, text: str) -> Principal | None:
+        """Return whose API key this is, or None for one that is malformed, unknown, deleted or expired.
+
+        A malformed key costs no look-up (K10), any other one indexed read and no write (K1). Its scopes are at most
+        those of its owner's role today (K12).
+        """
+        if not is_api_key(text, self._prefix):
+            return None
+        holder = await self._db.one(store.HOLDER_BY_HASH, {"secret_hash": self._hash(text)})
+        if holder is None or (holder.expires_at is not None and holder.expires_at <= self._clock.now()):
+            return None
+        return Principal(
+            identity=holder.identity(),
+            method=Method.API_KEY,
+            scopes=grantable(stored_scopes(holder.scopes), Role(holder.role)),
+            credential_id=holder.key_id,
+            expires_at=holder.expires_at,
+        )
+
+    async def record_use(self, uses: Sequence[tuple[str, int, str]]) -> None:
+        """Keep when and from where keys were last used, in one transaction (K2).
+
+        Each use is a key's id, the time in Unix seconds and the address. A later time that is already there stays; a
+        key that was deleted meanwhile is passed over.
+        """
+
+        async def work(tx: Transaction) -> None:
+            for key_id, at, address in uses:
+                await tx.run(store.RECORD_USE, {"key_id": key_id, "at": at, "address": address})
+
+        if uses:
+            await self._db.write(work)
+
+    async def flag_exposed(self, text: str, address: str) -> bool:
+        """Note that a key came over plain HTTP; the setting ``revoke_exposed_keys`` deletes it as well (W3).
+
+        Return whether this told anything new: a text that is no key of ours, or a key that is flagged already, writes
+        nothing.
+        """
+        if not is_api_key(text, self._prefix):
+            return False
+        hashed = {"secret_hash": self._hash(text)}
+        question = store.BY_HASH if self._revoke_exposed else store.UNFLAGGED_BY_HASH
+        if await self._db.one(question, hashed) is None:
+            return False
+
+        async def work(tx: Transaction) -> EndedKey | None:
+            flagged = await tx.one(store.FLAG_EXPOSED, {**hashed, "at": self._clock.now()})
+            if flagged is not None:
+                await self._record(tx, "key:exposed", flagged, actor_id=None, address=address)
+            if not self._revoke_exposed:
+                return flagged
+            ended = await tx.one(store.DELETE_KEY_BY_HASH, hashed)
+            if ended is not None:
+                await self._ended(tx, "key:revoke", ended, actor_id=None, address=address)
+            return ended
+
+        found = await self._db.write(work)
+        if found is not None:
+            _log.warning("API key %s came over plain HTTP from %s", found.id, address)
+        return found is not None
+
+    # API keys
+
+    async def create_key(
+        self,
+        creator: Principal | Identity,
+        app_id: str,
+        title: str,
+        *,
+        expires_at: int | None = None,
+        scopes: Scopes = NO_SCOPES,
+        address: str | None = None,
+    ) -> CreatedKey:
+        """Make a key in the creator's own name and organization; its text is in the answer and nowhere else.
+
+        Titles may repeat. ``expires_at`` is in Unix seconds. Raises InvalidParameters, InsufficientScope for scopes
+        that the creator does not have (K12), and NotFound for an app that is not the organization's.
+        """
+        self._check_new_key(creator, title, expires_at, scopes)
+        identity = _identity_of(creator)
+
+        async def work(tx: Transaction) -> CreatedKey:
+            app = await self._app(tx, identity.organization_id, app_id)
+            return await self._insert_key(
+                tx,
+                identity,
+                app.id,
+                title=title,
+                expires_at=expires_at,
+                scopes=scopes,
+                actor_id=identity.user_id,
+                address=address,
+            )
+
+        return await self._db.write(work)
+
+    async def create_key_for_user(
+        self, username: str, title: str, *, expires_at: int | None = None, scopes: Scopes = NO_SCOPES
+    ) -> CreatedKey:
+        """Make a key for a user, for the operator: in the organization that the user joined first, in the app Default.
+
+        Raises what ``create_key`` raises, and NotFound when there is no such active user in any organization.
+        """
+        identity = await self._first_identity(username)
+        self._check_new_key(identity, title, expires_at, scopes)
+
+        async def work(tx: Transaction) -> CreatedKey:
+            app_id = await self.ensure_app(tx, identity.organization_id, DEFAULT_APP, identity.user_id)
+            return await self._insert_key(
+                tx, identity, app_id, title=title, expires_at=expires_at, scopes=scopes, actor_id=None
+            )
+
+        return await self._db.write(work)
+
+    async def list_keys(self, principal: Principal, app_id: str) -> list[ApiKey]:
+        """Return the keys of an app, the oldest first, whoever made them. Raises NotFound."""
+        app = await self._app(self._db, principal.identity.organization_id, app_id)
+        return await self._db.all(store.KEYS_OF_APP, {"app_id": app.id})
+
+    async def delete_key(self, principal: Principal, app_id: str, key_id: str, *, address: str | None = None) -> None:
+        """Delete a key: it is refused from now on, by every process.
+
+        Raises NotFound for a key that is not in this app of the organization, and Forbidden for a member who would
+        delete somebody else's.
+        """
+
+        async def work(tx: Transaction) -> None:
+            app = await self._app(tx, principal.identity.organization_id, app_id)
+            key = await tx.one(store.KEY_BY_ID, {"key_id": key_id})
+            if key is None or key.app_id != app.id:
+                raise NotFound(_NO_KEY)
+            rules.check_may_end(principal, key.user_id)
+            ended = await tx.one(store.DELETE_KEY, {"key_id": key_id})
+            if ended is None:
+                raise NotFound(_NO_KEY)
+            await self._ended(tx, "key:delete", ended, actor_id=principal.identity.user_id, address=address)
+
+        await self._db.write(work)
+
+    async def revoke_key(self, key_id: str) -> None:
+        """Delete any key, for the operator. Raises NotFound."""
+
+        async def work(tx: Transaction) -> None:
+            ended = await tx.one(store.DELETE_KEY, {"key_id": key_id})
+            if ended is None:
+                raise NotFound("There is no API key with this id.")
+            await self._ended(tx, "key:revoke", ended, actor_id=None, address=None)
+
+        await self._db.write(work)
+
+    # Apps
+
+    async def list_apps(self, principal: Principal) -> list[App]:
+        """Return the apps of the principal's organization, the oldest first."""
+        organization_id = principal.identity.organization_id
+        return await self._db.all(store.APPS_OF_ORGANIZATION, {"organization_id": organization_id})
+
+    async def create_app(self, principal: Principal, name: str, *, address: str | None = None) -> App:
+        """Make an app. Raises InvalidParameters, and Conflict for a name that the organization uses already."""
+        rules.check_name(name, "app_name", "app's name")
+        identity = principal.identity
+        row = self._app_row(identity.organization_id, name, identity.user_id)
+
+        async def work(tx: Transaction) -> App:
+            await tx.run(store.INSERT_APP, row)
+            await self._record_app(tx, "app:create", row, address)
+            return await self._app(tx, identity.organization_id, str(row["id"]))
+
+        try:
+            return await self._db.write(work)
+        except UniqueViolation:
+            raise Conflict("Your organization already has an app with this name. Choose another name.") from None
+
+    async def delete_app(self, principal: Principal, app_id: str, *, address: str | None = None) -> None:
+        """Delete an app with all its keys, in one transaction of as many statements for one key as for thousands.
+
+        Every one of the keys is refused from now on, by every process. Raises NotFound.
+        """
+        identity = principal.identity
+
+        async def work(tx: Transaction) -> None:
+            app = await self._app(tx, identity.organization_id, app_id)
+            await tx.run(store.ANNOUNCE_KEYS_OF_APP, {"app_id": app.id, "at": self._clock.now()})
+            keys = await tx.run(store.DELETE_KEYS_OF_APP, {"app_id": app.id})
+            await tx.run(store.DELETE_APP, {"app_id": app.id, "organization_id": app.organization_id})
+            await self._audit.record(
+                tx,
+                "app:delete",
+                actor_id=identity.user_id,
+                organization_id=app.organization_id,
+                target=app.id,
+                address=address,
+                name=app.name,
+                keys=keys,
+            )
+
+        await self._db.write(work)
+
+    async def ensure_app(self, tx: Transaction, organization_id: str, name: str, user_id: str) -> str:
+        """Return the id of the organization's app of this name, which is made when it is missing, in ``tx``."""
+        row = self._app_row(organization_id, name, user_id)
+        if await tx.run(store.ENSURE_APP, row):
+            await self._record_app(tx, "app:create", row, None)
+            return str(str(row["id"]))
+        found = await tx.one(store.APP_BY_NAME, {"organization_id": organization_id, "name": name})
+        if found is None:
+            raise NotFound(_NO_APP)
+        return found.id
+
+    # Steps that several use cases share
+
+    def _hash(self, text: str) -> bytes:
+        return keyed_hash(self._key, text)
+
+    def _check_new_key(self, creator: Principal | Identity, title: str, expires_at: int | None, scopes: Scopes) -> None:
+        rules.check_name(title, "title", "key's title")
+        rules.check_expiry(expires_at, self._clock.now())
+        rules.check_scopes(scopes, creator)
+
+    async def _app(self, reader: Database | Transaction, organization_id: str, app_id: str) -> App:
+        """Return an app of the organization; one of another organization looks like none at all. Raises NotFound."""
+        found = await reader.one(store.APP_BY_ID, {"app_id": app_id, "organization_id": organization_id})
+        if found is None:
+            raise NotFound(_NO_APP)
+        return found
+
+    async def _first_identity(self, username: str) -> Identity:
+        user = await self._accounts.user_by_name(username)
+        if user is None:
+            raise NotFound(f"There is no user called '{username}'.")
+        for membership in await self._accounts.memberships_of(user.id):
+            identity = await self._accounts.identity(user.id, membership.organization_id)
+            if identity is not None:
+                return identity
+        raise NotFound(f"The user '{username}' is disabled, or belongs to no organization.")
+
+    async def _insert_key(
+        self,
+        tx: Transaction,
+        owner: Identity,
+        app_id: str,
+        *,
+        title: str,
+        expires_at: int | None,
+        scopes: Scopes,
+        actor_id: str | None,
+        address: str | None = None,
+    ) -> CreatedKey:
+        secret = new_api_key(self._prefix, self._public_url)
+        row = {
+            "id": new_id(),
+            "secret_hash": self._hash(secret.reveal()),
+            "app_id": app_id,
+            "organization_id": owner.organization_id,
+            "user_id": owner.user_id,
+            "title": title,
+            "hint": hint_of(secret),
+            "scopes": format_scopes(scopes),
+            "created_at": self._clock.now(),
+            "expires_at": expires_at,
+            "last_used_at": None,
+            "last_used_address": None,
+            "exposed_at": None,
+        }
+        await tx.run(store.INSERT_KEY, row)
+        record = await tx.one(store.KEY_BY_ID, {"key_id": row["id"]})
+        if record is None:
+            raise NotFound(_NO_KEY)
+        await self._audit.record(
+            tx,
+            "key:create",
+            actor_id=actor_id,
+            organization_id=owner.organization_id,
+            target=record.id,
+            address=address,
+            title=title,
+            app_id=app_id,
+            user_id=owner.user_id,
+            hint=record.hint,
+        )
+        return CreatedKey(record, secret)
+
+    async def _ended(
+        self, tx: Transaction, event_type: str, key: EndedKey, *, actor_id: str | None, address: str | None
+    ) -> None:
+        await tx.announce(f"credential:{key.id}")
+        await self._record(tx, event_type, key, actor_id=actor_id, address=address)
+
+    async def _record(
+        self, tx: Transaction, event_type: str, key: EndedKey, *, actor_id: str | None, address: str | None
+    ) -> None:
+        await self._audit.record(
+            tx,
+            event_type,
+            actor_id=actor_id,
+            organization_id=key.organization_id,
+            target=key.id,
+            address=address,
+            user_id=key.user_id,
+        )
+
+    def _app_row(self, organization_id: str, name: str, user_id: str) -> dict[str, str | int]:
+        return {
+            "id": new_id(),
+            "organization_id": organization_id,
+            "name": name,
+            "created_by": user_id,
+            "created_at": self._clock.now(),
+        }
+
+    async def _record_app(
+        self, tx: Transaction, event_type: str, row: dict[str, str | int], address: str | None
+    ) -> None:
+        await self._audit.record(
+            tx,
+            event_type,
+            actor_id=str(row["created_by"]),
+            organization_id=str(row["organization_id"]),
+            target=str(row["id"]),
+            address=address,
+            name=row["name"],
+        )
+
+
+def _identity_of(creator: Principal | Identity) -> Identity:
+    return creator.identity if isinstance(creator, Principal) else creator
