@@ -82,7 +82,7 @@ class SigningKey:
 
 
 def make_key(algorithm: Algorithm, sealing_key: bytes) -> NewKey:
-    """Return a fresh key. An RSA key takes some 100 ms of one core, so call this in a thread."""
+    """Return a fresh key. An RSA key takes 30 to 100 ms of one core, so call this in a thread."""
     private: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
     if algorithm is Algorithm.ACCESS:
         private = ec.generate_private_key(ec.SECP256R1())
