@@ -46,20 +46,20 @@ class Verdict(Enum):
 
 
 class PasswordHasher:
-    """Hashes and verifies passwords in threads of its own, ``at_once`` at a time, ``waiting`` more in the queue.
+    """Hashes and verifies passwords in threads of its own, ``parallel`` at a time, ``waiting`` more in the queue.
 
     Whoever comes from a device that is known has a queue of their own, as long, which is served first: a flood of
     strangers cannot keep them out (W5). A hasher belongs to one event loop.
     """
 
-    def __init__(self, *, at_once: int, waiting: int, cost: Cost = STANDARD) -> None:
+    def __init__(self, *, parallel: int, waiting: int, cost: Cost = STANDARD) -> None:
         """Use ``cost`` for new hashes; hashes of any other cost are still verified."""
         self._argon2 = argon2.PasswordHasher(
             time_cost=cost.passes, memory_cost=cost.memory, parallelism=cost.lanes, hash_len=32, salt_len=16
         )
         self._nobodys = _hash_of_nothing(cost)
-        self._pool = ThreadPoolExecutor(at_once, thread_name_prefix="passwords")
-        self._free = at_once
+        self._pool = ThreadPoolExecutor(parallel, thread_name_prefix="passwords")
+        self._free = parallel
         self._longest = waiting
         self._known: deque[asyncio.Future[None]] = deque()
         self._strangers: deque[asyncio.Future[None]] = deque()

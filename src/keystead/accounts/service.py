@@ -156,6 +156,17 @@ class Accounts:
         """Return who a user is in an organization, or None for a disabled user and for one who is no member."""
         return await self._db.one(IDENTITY, {"user_id": user_id, "organization_id": organization_id})
 
+    async def first_identity(self, typed: str) -> Identity:
+        """Return who a user is in the organization that they joined first, for the operator. Raises NotFound."""
+        user = await self.user_by_name(typed)
+        if user is None:
+            raise NotFound(f"There is no user called '{typed}'.")
+        for membership in await self.memberships_of(user.id):
+            found = await self.identity(user.id, membership.organization_id)
+            if found is not None:
+                return found
+        raise NotFound(f"The user '{typed}' is disabled, or belongs to no organization.")
+
     async def password_is_right(self, user: User | None, password: Secret, *, known_device: bool = False) -> bool:
         """Tell whether this is the user's password; nobody's, a disabled user's and a missing one take as long (W5).
 
