@@ -54,7 +54,7 @@ def plain_errors() -> Iterator[None]:
 
 
 def run(data: Path, work: Callable[[Services], Coroutine[Any, Any, T]]) -> T:
-    """Run ``work`` with the services of the installation in ``data``, which is made when there is none. Raises Refusal."""
+    """Run ``work`` with the services of the installation in ``data``, made when there is none. Raises Refusal."""
     with plain_errors():
         services = open_services(data, read_settings(data), SystemClock())
         try:
