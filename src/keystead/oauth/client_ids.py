@@ -5,7 +5,6 @@ server did not make is unknown. Only a client that somebody approved is kept in 
 """
 
 import base64
-import binascii
 import hmac
 import unicodedata
 from collections.abc import Mapping
@@ -15,12 +14,12 @@ from typing import Any, Final
 from keystead.kernel.problems import InvalidClientMetadata
 from keystead.oauth.models import Client
 
-BUILT_IN: Final = {"parallel-cli": Client("parallel-cli", "parallel-cli", "")}
+BUILT_IN: Final = {"parallel-cli": Client("parallel-cli", "parallel-cli", "", "")}
 """Clients that need not register: the command line falls back to this literal when registration fails."""
 
 LONGEST_NAME: Final = 64
-LONGEST_MACHINE: Final = 40
-_LONGEST_PLATFORM_VALUE: Final = 512
+LONGEST_PLATFORM: Final = 24
+_LONGEST_SENT: Final = 512
 _LONGEST_ID: Final = 700
 _MAC_BYTES: Final = 12
 _VERSION: Final = 1
@@ -32,6 +31,7 @@ class Description:
     """What a client said of itself, normalized: the part that tells it from other clients."""
 
     name: str
+    system: str
     machine: str
 
     def fingerprint(self, key: bytes) -> str:
@@ -40,7 +40,7 @@ class Description:
 
     def packed(self) -> bytes:
         """Return the description as bytes."""
-        return self.name.encode() + b"\x00" + self.machine.encode()
+        return "\x00".join((self.name, self.system, self.machine)).encode()
 
 
 def read_description(metadata: Any) -> Description:
@@ -58,8 +58,9 @@ def read_description(metadata: Any) -> Description:
         platform = {}
     if not isinstance(platform, dict):
         raise InvalidClientMetadata("platform is not an object of strings.")
-    machine = " ".join(part for part in (_platform(platform, "system"), _platform(platform, "machine")) if part)
-    return Description(_shown(name, "client_name", LONGEST_NAME), machine[:LONGEST_MACHINE].rstrip())
+    return Description(
+        _shown(name, "client_name", LONGEST_NAME), _platform(platform, "system"), _platform(platform, "machine")
+    )
 
 
 def client_id_of(key: bytes, description: Description, generation: int) -> str:
@@ -76,11 +77,11 @@ def read_client_id(key: bytes, client_id: str) -> tuple[Description, int] | None
     encoded = client_id.removeprefix(_PREFIX)
     try:
         raw = base64.b64decode(encoded + "=" * (-len(encoded) % 4), altchars=b"-_", validate=True)
-        name, _, machine = raw[_MAC_BYTES + 3 :].decode().partition("\x00")
-    except (binascii.Error, UnicodeDecodeError):
+        name, system, machine = raw[_MAC_BYTES + 3 :].decode().split("\x00")
+    except ValueError:  # not base64, not UTF-8, or not three parts
         return None
     generation = int.from_bytes(raw[_MAC_BYTES + 1 : _MAC_BYTES + 3], "big")
-    description = Description(name, machine)
+    description = Description(name, system, machine)
     if not hmac.compare_digest(client_id_of(key, description, generation), client_id):
         return None
     return description, generation
@@ -88,9 +89,9 @@ def read_client_id(key: bytes, client_id: str) -> tuple[Description, int] | None
 
 def _platform(platform: Mapping[Any, Any], name: str) -> str:
     value = platform.get(name, "")
-    if not isinstance(value, str) or len(value) > _LONGEST_PLATFORM_VALUE:
-        raise InvalidClientMetadata(f"platform.{name} is not a string of at most {_LONGEST_PLATFORM_VALUE} characters.")
-    return _shown(value, f"platform.{name}", LONGEST_MACHINE, cut=True) if value.strip() else ""
+    if not isinstance(value, str) or len(value) > _LONGEST_SENT:
+        raise InvalidClientMetadata(f"platform.{name} is not a string of at most {_LONGEST_SENT} characters.")
+    return _shown(value, f"platform.{name}", LONGEST_PLATFORM, cut=True) if value.strip() else ""
 
 
 def _shown(text: str, field: str, longest: int, *, cut: bool = False) -> str:

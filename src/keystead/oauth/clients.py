@@ -6,7 +6,7 @@ from keystead.audit.service import AuditLog
 from keystead.db import Database, Transaction
 from keystead.kernel.problems import Conflict, InvalidClient
 from keystead.oauth import store
-from keystead.oauth.client_ids import BUILT_IN, client_id_of, read_client_id, read_description
+from keystead.oauth.client_ids import BUILT_IN, Description, client_id_of, read_client_id, read_description
 from keystead.oauth.models import Client
 
 
@@ -23,7 +23,7 @@ class Clients:
         """Return the client of a description; nothing is stored. Raises InvalidClientMetadata (RFC 7591)."""
         description = read_description(metadata)
         generation = await self._generation(description.fingerprint(self._key))
-        return Client(client_id_of(self._key, description, generation), description.name, description.machine)
+        return _client(client_id_of(self._key, description, generation), description)
 
     def read(self, client_id: str) -> Client:
         """Return the client that an id carries, without asking whether it was deleted. Raises InvalidClient."""
@@ -32,7 +32,7 @@ class Clients:
         found = read_client_id(self._key, client_id)
         if found is None:
             raise InvalidClient("Unknown client_id. Register the client again and use the new client_id.")
-        return Client(client_id, found[0].name, found[0].machine)
+        return _client(client_id, found[0])
 
     async def known(self, client_id: str) -> Client:
         """Return the client that an id carries. Raises InvalidClient when it is not ours or was deleted."""
@@ -60,8 +60,12 @@ class Clients:
 
     async def keep(self, tx: Transaction, client: Client, now: int) -> None:
         """Store a client that somebody approved."""
-        row = {"id": client.id, "name": client.name, "machine": client.machine, "first_approved_at": now}
+        row = {"id": client.id, "name": client.name, "platform": client.platform, "first_approved_at": now}
         await tx.run(store.KEEP_CLIENT, row)
 
     async def _generation(self, fingerprint: str) -> int:
         return await self._db.one(store.GENERATION_OF, {"fingerprint": fingerprint}) or 0
+
+
+def _client(client_id: str, description: Description) -> Client:
+    return Client(client_id, description.name, description.system, description.machine)

@@ -53,6 +53,7 @@ class _Polled:
     interval: int = 0
 
 
+_NEEDS_A_WRITE = {PollOutcome.PENDING, PollOutcome.SLOW_DOWN, PollOutcome.REDEEM}
 _POLL_PROBLEMS: dict[PollOutcome, type[Problem]] = {
     PollOutcome.EXPIRED: ExpiredToken,
     PollOutcome.DENIED: AccessDenied,
@@ -136,14 +137,15 @@ class Devices:
         Raises InvalidGrant, ExpiredToken, AccessDenied, AuthorizationPending and SlowDown (RFC 8628, section 3.5).
         """
         arrived = self._clock.now_ms()
-        device_hash = keyed_hash(self._key, device_code) if is_opaque(device_code, DEVICE_CODE_PREFIX) else b""
-        found = await self._db.one(store.DEVICE_BY_CODE, {"hash": device_hash}) if device_hash else None
+        if not is_opaque(device_code, DEVICE_CODE_PREFIX):
+            return await self._answer(_Polled(PollOutcome.UNKNOWN))
+        device_hash = keyed_hash(self._key, device_code)
+        found = await self._db.one(store.DEVICE_BY_CODE, {"hash": device_hash})
         outcome = decide_poll(found, client_id, arrived)
-        if found is None or outcome not in {PollOutcome.PENDING, PollOutcome.REDEEM, PollOutcome.SLOW_DOWN}:
+        if found is None or outcome not in _NEEDS_A_WRITE:
             return await self._answer(_Polled(outcome))
-        place = (
-            self._waiting.take(found.id) if self._settings.device_poll_hold and outcome is PollOutcome.PENDING else None
-        )
+        held = self._settings.device_poll_hold > 0 and outcome is PollOutcome.PENDING
+        place = self._waiting.take(found.id) if held else None
         try:
             polled = await self._poll(device_hash, client_id, arrived)
             if polled.outcome is PollOutcome.PENDING and place is not None and await self._held(place, gone):
@@ -233,9 +235,7 @@ class Devices:
                 if guesses is not None and guesses.oldest is not None and guesses.tried >= most:
                     wait = guesses.oldest + GUESS_WINDOW - now
                     return RateLimited("Too many wrong codes. Wait before you try another.", headers=retry_after(wait))
-            device: DeviceAuthorization | None = await tx.one(
-                store.DEVICE_BY_USER_CODE, {"hash": self._user_code_hash(user_code)}
-            )
+            device = await tx.one(store.DEVICE_BY_USER_CODE, {"hash": self._user_code_hash(user_code)})
             if device is None:
                 minute = now - now % _GUESS_STEP
                 for subject in limits:

@@ -11,7 +11,6 @@ from keystead.audit.service import AuditLog
 from keystead.db import Database, Transaction
 from keystead.kernel.clock import Clock
 from keystead.kernel.ids import new_id
-from keystead.kernel.principal import Identity
 from keystead.kernel.problems import InvalidGrant, InvalidScope
 from keystead.kernel.scopes import ROLE_SCOPES, Role, Scopes, parse_scopes, stored_scopes
 from keystead.kernel.secrets import RefreshLocator, derive_refresh_token, read_refresh_token
@@ -186,13 +185,13 @@ class Grants:
         self, grant: Grant, generation: int, refresh_expires_at: int, scopes: Scopes, now: int
     ) -> TokenSet:
         scopes = scopes & ROLE_SCOPES[Role(grant.role)]
-        access_token, expires_in = self._tokens.issue_access_token(
-            identity=_identity(grant), client_id=grant.client_id, scopes=scopes, grant_id=grant.grant_id
+        issued = await self._tokens.issue_access_token(
+            identity=grant, client_id=grant.client_id, scopes=scopes, grant_id=grant.grant_id
         )
         locator = RefreshLocator(uuid.UUID(grant.grant_id).bytes, generation)
         return TokenSet(
-            access_token=access_token,
-            expires_in=expires_in,
+            access_token=issued.token,
+            expires_in=issued.expires_in,
             refresh_token=derive_refresh_token(self._key, locator),
             refresh_token_expires_in=max(0, refresh_expires_at - now),
             authorization_expires_in=max(0, grant.expires_at - now),
@@ -200,7 +199,3 @@ class Grants:
             organization_id=grant.organization_id,
             organization=grant.organization,
         )
-
-
-def _identity(grant: Grant) -> Identity:
-    return Identity(*(getattr(grant, name) for name in Identity.__slots__))

@@ -23,7 +23,13 @@ class Client:
 
     id: str
     name: str
+    system: str
     machine: str
+
+    @property
+    def platform(self) -> str:
+        """What it runs on, in a word or two; empty when it did not say."""
+        return " ".join(part for part in (self.system, self.machine) if part)
 
 
 @dataclass(frozen=True, slots=True)

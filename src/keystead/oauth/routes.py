@@ -141,7 +141,7 @@ def _registration(client: Client) -> Mapping[str, Any]:
     return {
         "client_id": client.id,
         "client_name": client.name,
-        "platform": {"machine": client.machine} if client.machine else {},
+        "platform": {k: v for k, v in (("system", client.system), ("machine", client.machine)) if v},
         "grant_types": ["urn:ietf:params:oauth:grant-type:device_code", "refresh_token"],
         "response_types": [],
         "token_endpoint_auth_method": "none",

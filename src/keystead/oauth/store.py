@@ -7,7 +7,7 @@ from sqlalchemy import bindparam, delete, func, literal_column, select, update
 from keystead.db import Command, Query, insert_into, upsert
 from keystead.db.identity import IDENTITY_COLUMNS, joined_to_identity
 from keystead.db.tables import client, client_generation, device_authorization, oauth_grant, wrong_guess
-from keystead.oauth.models import Client, DeviceAuthorization, DeviceState, Grant
+from keystead.oauth.models import DeviceAuthorization, DeviceState, Grant
 
 _device = device_authorization.c
 _grant = oauth_grant.c
@@ -24,10 +24,6 @@ NEXT_GENERATION = Command(
     .on_conflict_do_update(index_elements=["fingerprint"], set_={"generation": client_generation.c.generation + 1})
 )
 KEEP_CLIENT = Command(upsert(client).values({c.name: bindparam(c.name) for c in client.c}).on_conflict_do_nothing())
-APPROVED_CLIENT = Query(
-    select(client.c.id, client.c.name, client.c.machine).where(client.c.id == bindparam("id")), Client
-)
-
 # Device authorizations
 
 INSERT_DEVICE = Command(insert_into(device_authorization))

@@ -68,8 +68,13 @@ class WaitingRoom:
         elif subject == EVERYTHING:
             self.release()
 
+    def close(self) -> None:
+        """Hold no poll any more: the server is stopping."""
+        self._most = 0
+        self.release()
+
     def release(self) -> None:
-        """Wake everybody: the server is stopping, or it is not known what changed."""
+        """Wake everybody: it is not known what changed."""
         for place in self._places.values():
             place.woken.set()
 

@@ -26,6 +26,11 @@ def device_url(user_code: str) -> str:
     return f"{DEVICE_PATH}?user_code={quote(user_code, safe='')}"
 
 
+def sign_in_url(next_path: str) -> str:
+    """The sign-in page, from which the person goes on to ``next_path``."""
+    return f"{SIGN_IN_PATH}?next={quote(next_path, safe='')}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
     """What every page has: the template that draws it and the name of this installation in its header."""
@@ -122,7 +127,7 @@ class DeviceConsent(Page):
     @property
     def another_account_url(self) -> str:
         """Sign in as somebody else and come back to this code; a plain link changes nothing by itself."""
-        return f"{SIGN_IN_PATH}?next={quote(device_url(self.user_code), safe='')}"
+        return sign_in_url(device_url(self.user_code))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

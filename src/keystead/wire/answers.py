@@ -17,6 +17,16 @@ from keystead.kernel.problems import FieldProblem, Problem, Unauthenticated
 OAUTH_PREFIX: Final = "/getServiceKeys/"
 ACCOUNT_PREFIX: Final = "/account/"
 DEVICE_PAGE: Final = "/getServiceKeys/device"
+PAGE_HEADERS: Final[dict[str, str]] = {
+    "Content-Type": "text/html; charset=utf-8",
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self'; script-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+"""What every page carries: it cannot be framed, forged or told what to load (promise W4)."""
 _JSON_ONLY: Final = ("/api/", "/verify", "/.well-known/", "/healthz", "/readyz", "/metrics", "/openapi.json")
 
 _encode = msgspec.json.Encoder().encode
@@ -65,9 +75,7 @@ def answer(problem: Problem, surface: Surface, request_id: str, page: PageRender
     if surface is Surface.PAGE:
         if problem.status == Unauthenticated.status:  # no pop-up from the browser: pages have their own sign-in
             del headers["WWW-Authenticate"]
-        return Answer(
-            problem.status, {**headers, "Content-Type": "text/html; charset=utf-8"}, page(problem, request_id)
-        )
+        return Answer(problem.status, {**headers, **PAGE_HEADERS}, page(problem, request_id))
     media = "application/problem+json" if surface is Surface.UNION else "application/json"
     return Answer(problem.status, {**headers, "Content-Type": media}, _encode(_BODIES[surface](problem)))
 

@@ -7,6 +7,8 @@ from urllib.parse import urlsplit
 from keystead.kernel.problems import CrossSite
 
 _OURS: Final = frozenset({"same-origin", "none"})
+# In development people type either name of their own machine; with the same port it is the same server.
+_LOOPBACK: Final = dict.fromkeys(("localhost", "127.0.0.1", "::1"), "localhost")
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
@@ -32,6 +34,7 @@ def _origin_of(url: str) -> tuple[str, str, int | None]:
     """Return scheme, host and port (RFC 6454, section 4); what is no address equals none of ours."""
     try:
         parts = urlsplit(url.strip())
-        return parts.scheme, parts.hostname or url, parts.port or _DEFAULT_PORTS.get(parts.scheme)
+        host = parts.hostname or url
+        return parts.scheme, _LOOPBACK.get(host, host), parts.port or _DEFAULT_PORTS.get(parts.scheme)
     except ValueError:
         return "", url, None

@@ -1,0 +1,295 @@
+"""The one place where everything is wired together: settings and a database in, one ASGI application out."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from keystead import __version__
+from keystead.accounts.passwords import PasswordHasher
+from keystead.accounts.service import Accounts
+from keystead.audit.service import AuditLog
+from keystead.balance.payments import OperatorCreditProvider
+from keystead.balance.routes import BalanceRoutes
+from keystead.balance.service import Balance
+from keystead.db.engine import DatabaseError
+from keystead.db.installation import DATABASE_FILE, open_installation
+from keystead.db.installation import Keys as InstallationKeys
+from keystead.db.sqlite import SqliteDatabase
+from keystead.gate.authenticator import Authenticator
+from keystead.gate.door import Gate
+from keystead.gate.last_use import LastUse
+from keystead.gate.measures import Measures
+from keystead.gate.operations import Operations
+from keystead.kernel.clock import Clock
+from keystead.kernel.principal import Method
+from keystead.kernel.problems import (
+    BodyTooLarge,
+    FieldProblem,
+    Internal,
+    InvalidParameters,
+    InvalidRequest,
+    MethodNotAllowed,
+    NotFound,
+    Problem,
+)
+from keystead.kernel.secrets import Secret
+from keystead.kernel.settings import Settings
+from keystead.keys.routes import AppsRoutes
+from keystead.keys.service import Keys
+from keystead.oauth.clients import Clients
+from keystead.oauth.devices import Devices
+from keystead.oauth.grants import Grants
+from keystead.oauth.routes import OAuthRoutes
+from keystead.oauth.service import OAuth
+from keystead.oauth.waiting import WaitingRoom
+from keystead.sessions.routes import SessionRoutes
+from keystead.sessions.service import Sessions
+from keystead.tokens.routes import KeySetRoutes
+from keystead.tokens.service import SigningKeys, Tokens
+from keystead.web.device import DevicePages
+from keystead.web.pages import ProblemPages
+from keystead.web.routes import PageRoutes
+from keystead.wire.answers import answer, surface_of
+from keystead.wire.caller import caller_of
+from keystead.wire.limiter import Limiter
+
+SIGNING_KEYS_EVERY = 60
+"""Seconds between two looks at whether a signing key is due."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Every use case of the installation, for the server and for the operator's commands alike."""
+
+    settings: Settings
+    clock: Clock
+    db: SqliteDatabase
+    keys_of_installation: InstallationKeys
+    limiter: Limiter
+    audit: AuditLog
+    accounts: Accounts
+    sessions: Sessions
+    keys: Keys
+    signing_keys: SigningKeys
+    tokens: Tokens
+    balance: Balance
+    oauth: OAuth
+
+    def close(self) -> None:
+        """Finish what was accepted and close the database."""
+        self.db.close()
+
+
+def open_services(data: Path, settings: Settings, clock: Clock) -> Services:
+    """Open the installation in ``data``, creating it when there is none. Raises InstallationError."""
+    given = settings.master_secret
+    keys = open_installation(data, Secret(given.get_secret_value()) if given else None, clock)
+    db = SqliteDatabase(data / DATABASE_FILE, clock=clock, audit_kept=settings.audit_retention)
+    return build_services(settings, clock, db, keys)
+
+
+def build_services(settings: Settings, clock: Clock, db: SqliteDatabase, keys: InstallationKeys) -> Services:
+    """Hand every service what it needs."""
+    limiter = Limiter(settings, clock)
+    audit = AuditLog(clock=clock)
+    passwords = PasswordHasher(parallel=settings.password_hashes, waiting=settings.password_queue)
+    accounts = Accounts(db=db, clock=clock, audit=audit, passwords=passwords, settings=settings)
+    sessions = Sessions(
+        db=db, clock=clock, keys=keys, settings=settings, accounts=accounts, audit=audit, limiter=limiter
+    )
+    api_keys = Keys(db=db, clock=clock, keys=keys, settings=settings, accounts=accounts, audit=audit)
+    signing_keys = SigningKeys(db=db, clock=clock, keys=keys, settings=settings, audit=audit)
+    tokens = Tokens(db=db, clock=clock, settings=settings, signing=signing_keys, audit=audit)
+    payments = OperatorCreditProvider(db=db, clock=clock, settings=settings)
+    balance = Balance(db=db, clock=clock, payments=payments, audit=audit)
+    waiting = WaitingRoom(db.changes, most=settings.device_polls_held)
+    clients = Clients(db=db, key=keys.clients, audit=audit)
+    grants = Grants(db=db, clock=clock, key=keys.refresh, settings=settings, tokens=tokens, audit=audit)
+    devices = Devices(
+        db=db,
+        clock=clock,
+        key=keys.credentials,
+        settings=settings,
+        clients=clients,
+        grants=grants,
+        keys=api_keys,
+        audit=audit,
+        waiting=waiting,
+    )
+    oauth = OAuth(clients=clients, devices=devices, grants=grants, waiting=waiting)
+    db.feed.listen(waiting.hear)
+    db.feed.listen(lambda subject: signing_keys.forget() if subject in {"signing-keys", "*"} else None)
+    return Services(
+        settings, clock, db, keys, limiter, audit, accounts, sessions, api_keys, signing_keys, tokens, balance, oauth
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """The finished server: the ASGI application, and how to tell it to stop."""
+
+    asgi: Gate
+    operations: Operations
+
+
+def build_application(services: Services, *, dev: bool) -> Application:
+    """Return the application around the services. ``dev`` lets this machine use plain HTTP."""
+    settings = services.settings
+    page = ProblemPages(settings.product_name)
+    measures = Measures()
+    authenticator = Authenticator(
+        db=services.db,
+        clock=services.clock,
+        key=services.keys_of_installation.credentials,
+        keys=services.keys,
+        tokens=services.tokens,
+        sessions=services.sessions,
+    )
+    last_use = LastUse({Method.API_KEY: services.keys.record_use, Method.SESSION: services.sessions.record_use})
+    operations = Operations(
+        db=services.db,
+        signing_keys=services.signing_keys,
+        oauth=services.oauth,
+        measures=measures,
+        remembered=lambda: len(authenticator.cache),
+        metrics_networks=settings.metrics_networks,
+    )
+    gate = Gate(
+        inner=_build_pages_and_apis(services, page, last_use),
+        direct=OAuthRoutes(services.oauth, services.limiter, settings.public_url).apps(),
+        settings=settings,
+        dev=dev,
+        clock=services.clock,
+        authenticator=authenticator,
+        keys=services.keys,
+        limiter=services.limiter,
+        last_use=last_use,
+        operations=operations,
+        measures=measures,
+        page=page,
+    )
+    return Application(gate, operations)
+
+
+def _build_pages_and_apis(services: Services, page: ProblemPages, last_use: LastUse) -> FastAPI:
+    settings = services.settings
+    app = _new_app(page, title="Keystead", openapi_url="/openapi.json", lifespan=_lifespan(services, last_use))
+    for routes in (
+        SessionRoutes(services.sessions, public_url=settings.public_url),
+        KeySetRoutes(services.tokens, signing_key_lead=settings.signing_key_lead),
+        PageRoutes(sessions=services.sessions, settings=settings),
+        DevicePages(
+            oauth=services.oauth,
+            sessions=services.sessions,
+            accounts=services.accounts,
+            settings=settings,
+            clock=services.clock,
+        ),
+    ):
+        app.include_router(routes.router())
+    app.mount("/account", build_account_api(services, page))
+    return app
+
+
+def build_account_api(services: Services, page: ProblemPages) -> FastAPI:
+    """Return the Account API, an application of its own because it has an OpenAPI document of its own."""
+    account = _new_app(
+        page,
+        title="Keystead Account API",
+        openapi_url="/service/openapi.json",
+        servers=[{"url": f"{services.settings.public_url}/account"}],
+    )
+    account.include_router(AppsRoutes(services.keys).router())
+    account.include_router(BalanceRoutes(services.balance).router())
+    return account
+
+
+def _new_app(page: ProblemPages, **options: Any) -> FastAPI:
+    app = FastAPI(version=__version__, docs_url=None, redoc_url=None, redirect_slashes=False, **options)
+
+    def told(request: Request, problem: Problem) -> Response:
+        path = request.scope.get("root_path", "") + request.scope["path"].removeprefix(
+            request.scope.get("root_path", "")
+        )
+        surface = surface_of(path, request.headers.get("accept", ""))
+        found = answer(problem, surface, caller_of(request.scope).request_id, page)
+        return Response(found.body, found.status, headers=dict(found.headers))
+
+    async def refused(request: Request, problem: Problem) -> Response:
+        return told(request, problem)
+
+    async def misfit(request: Request, error: RequestValidationError) -> Response:
+        fields = [_field(mistake) for mistake in error.errors()]
+        return told(request, InvalidParameters(fields=fields))
+
+    async def unrouted(request: Request, error: HTTPException) -> Response:
+        return told(request, _problem_of(error))
+
+    async def incident(request: Request, _: Exception) -> Response:
+        request_id = caller_of(request.scope).request_id
+        return told(request, Internal(f"Something went wrong on our side. Incident {request_id}."))
+
+    handlers: dict[type[Exception], Callable[..., Any]] = {
+        Problem: refused,
+        RequestValidationError: misfit,
+        HTTPException: unrouted,
+        Exception: incident,
+    }
+    for kind, handler in handlers.items():
+        app.add_exception_handler(kind, handler)
+    return app
+
+
+def _problem_of(error: HTTPException) -> Problem:
+    if error.status_code == 405:
+        return MethodNotAllowed(headers=error.headers)
+    if error.status_code == 413:
+        return BodyTooLarge()
+    return NotFound() if error.status_code == 404 else InvalidRequest()
+
+
+def _field(mistake: Any) -> FieldProblem:
+    """Name what is wrong without repeating what was sent: it may hold a secret."""
+    location, *rest = [str(part) for part in mistake["loc"]]
+    return FieldProblem(location, ".".join(rest), str(mistake["type"]), str(mistake["msg"]))
+
+
+def _lifespan(
+    services: Services, last_use: LastUse
+) -> Callable[[FastAPI], contextlib.AbstractAsyncContextManager[None]]:
+    @contextlib.asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await services.signing_keys.ensure()
+        tasks = [
+            asyncio.create_task(_keep_signing_keys(services.signing_keys)),
+            asyncio.create_task(last_use.write_for_ever()),
+        ]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await last_use.write()
+            services.close()
+
+    return lifespan
+
+
+async def _keep_signing_keys(signing_keys: SigningKeys) -> None:
+    while True:
+        await asyncio.sleep(SIGNING_KEYS_EVERY)
+        try:
+            await signing_keys.ensure()
+        except DatabaseError:
+            _log.warning("it could not be seen whether a signing key is due; the next look may succeed")

@@ -1,0 +1,68 @@
+"""From credential to principal: the change feed first, then the cache, then the room that issued the credential."""
+
+from collections.abc import Callable
+from typing import Final
+
+from keystead.db.sqlite import SqliteDatabase
+from keystead.gate.cache import CredentialCache, Entry
+from keystead.gate.credentials import Kind, Presented
+from keystead.kernel.clock import Clock
+from keystead.kernel.principal import Principal
+from keystead.kernel.problems import Unauthenticated
+from keystead.kernel.secrets import keyed_hash
+from keystead.keys.service import Keys
+from keystead.sessions.service import Sessions
+from keystead.tokens.service import Tokens
+
+REFUSED: Final = {
+    Kind.API_KEY: "This API key is not valid: check that it is complete, not expired and not revoked.",
+    Kind.TOKEN: "This token is not valid: check that it is complete, not expired and not revoked.",
+    Kind.SESSION: "This session has ended. Sign in again.",
+    Kind.UNREADABLE: "The credential cannot be read. Send 'Bearer <token>', or an API key as the user name of Basic "
+    "authentication with an empty password.",
+}
+
+
+class Authenticator:
+    """Answers who a credential is, never from knowledge that is out of date."""
+
+    def __init__(
+        self, *, db: SqliteDatabase, clock: Clock, key: bytes, keys: Keys, tokens: Tokens, sessions: Sessions
+    ) -> None:
+        """Listen to the change feed. ``key`` hashes credentials for the cache."""
+        self.cache = CredentialCache()
+        self._catch_up: Callable[[], None] = db.catch_up
+        self._clock = clock
+        self._key = key
+        self._keys = keys
+        self._tokens = tokens
+        self._sessions = sessions
+        db.feed.listen(self.cache.hear)
+
+    def remembered(self, presented: Presented) -> Entry | None:
+        """Return what is remembered, after hearing of every change. Raises DatabaseError: cannot know (V5)."""
+        self._catch_up()
+        return self.cache.get(self._cache_key(presented), self._clock.now())
+
+    async def entry(self, presented: Presented) -> Entry:
+        """Return the entry of a credential. Raises Unauthenticated and DatabaseError."""
+        found = self.remembered(presented)
+        if found is not None:
+            return found
+        heard = self.cache.heard
+        principal = await self._look_up(presented)
+        if principal is None:
+            raise Unauthenticated(REFUSED[presented.kind])
+        return self.cache.put(self._cache_key(presented), principal, heard)
+
+    async def _look_up(self, presented: Presented) -> Principal | None:
+        if presented.kind is Kind.API_KEY:
+            return await self._keys.find(presented.text)
+        if presented.kind is Kind.TOKEN:
+            return await self._tokens.find(presented.text)
+        if presented.kind is Kind.SESSION:
+            return await self._sessions.find(presented.text)
+        return None
+
+    def _cache_key(self, presented: Presented) -> bytes:
+        return keyed_hash(self._key, presented.text)

@@ -1,0 +1,270 @@
+"""The door itself: one ASGI application around all others, where every request is judged, answered and counted."""
+
+import logging
+import time
+from collections.abc import Mapping
+from secrets import token_hex
+from typing import Final
+
+from starlette.datastructures import Headers
+
+from keystead.gate.authenticator import Authenticator
+from keystead.gate.credentials import Kind, Presented, read_credential
+from keystead.gate.identity import session_body, verify_headers
+from keystead.gate.last_use import LastUse
+from keystead.gate.measures import Measures
+from keystead.gate.operations import PATHS, Operations
+from keystead.gate.transport import Arrival, Transport
+from keystead.kernel.clock import Clock
+from keystead.kernel.principal import Method, Principal
+from keystead.kernel.problems import (
+    BodyTooLarge,
+    HeadersTooLarge,
+    HttpsRequired,
+    InsufficientScope,
+    Internal,
+    MethodNotAllowed,
+    Problem,
+    TwoCredentials,
+    Unauthenticated,
+)
+from keystead.kernel.scopes import parse_scopes
+from keystead.kernel.settings import Settings
+from keystead.keys.service import Keys
+from keystead.wire.answers import PageRenderer, answer, surface_of
+from keystead.wire.asgi import LARGEST_BODY, App, Message, Receive, Scope, Send, header, send_answer
+from keystead.wire.caller import Caller, set_caller
+from keystead.wire.forms import parse_parameters
+from keystead.wire.limiter import Limiter
+from keystead.wire.origin import check_same_site
+
+SESSION: Final = "/api/auth/session"
+VERIFY: Final = "/verify"
+_OWN: Final = frozenset({SESSION, VERIFY})
+LARGEST_HEADERS: Final = 32_768
+_SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+_CHARGED: Final = ("/api/", "/account/")
+
+_log = logging.getLogger("keystead.requests")
+
+
+class Gate:
+    """The outer door. What it needs is handed in by ``app.py``."""
+
+    def __init__(
+        self,
+        *,
+        inner: App,
+        direct: Mapping[str, App],
+        settings: Settings,
+        dev: bool,
+        clock: Clock,
+        authenticator: Authenticator,
+        keys: Keys,
+        limiter: Limiter,
+        last_use: LastUse,
+        operations: Operations,
+        measures: Measures,
+        page: PageRenderer,
+    ) -> None:
+        """Pass requests on to ``direct`` by exact path, else to ``inner``. ``dev`` lets loopback use plain HTTP."""
+        self._inner = inner
+        self._direct = dict(direct)
+        self._settings = settings
+        self._dev = dev
+        self._clock = clock
+        self._authenticator = authenticator
+        self._keys = keys
+        self._limiter = limiter
+        self._last_use = last_use
+        self._operations = operations
+        self._measures = measures
+        self._page = page
+        self._transport = Transport(settings.trusted_proxies)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request; whatever goes wrong becomes a problem in the dialect of the path."""
+        if scope["type"] == "lifespan":
+            await self._inner(scope, receive, send)
+            return
+        if scope["type"] != "http":
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        started = time.perf_counter()
+        arrival = self._transport.judge(scope)
+        reply = _Reply(send, token_hex(8), secure=arrival.secure)
+        try:
+            await self._pass(scope, receive, reply, arrival)
+        except Problem as problem:
+            await self._refuse(scope, reply, problem)
+        except Exception:
+            _log.exception("incident", extra={"request_id": reply.request_id, "path": scope["path"]})
+            await self._refuse(
+                scope, reply, Internal(f"Something went wrong on our side. Incident {reply.request_id}.")
+            )
+        finally:
+            self._record(scope, reply, arrival, time.perf_counter() - started)
+
+    async def _pass(self, scope: Scope, receive: Receive, reply: "_Reply", arrival: Arrival) -> None:
+        path, headers = scope["path"], scope["headers"]
+        if sum(len(name) + len(value) for name, value in headers) > LARGEST_HEADERS:
+            raise HeadersTooLarge()
+        if path in PATHS:
+            _only_get(scope)
+            await send_answer(reply.send, await self._operations.answer(scope, arrival), head=scope["method"] == "HEAD")
+            return
+        if not arrival.secure and not (self._dev and arrival.loopback):
+            await self._flag_exposed(scope, arrival)
+            raise HttpsRequired()
+        if path in _OWN:
+            await (self._session if path == SESSION else self._verify)(scope, reply, arrival)
+            return
+        if _declared_length(scope) > LARGEST_BODY:
+            raise BodyTooLarge()
+        direct = self._direct.get(path)
+        if direct is not None:
+            set_caller(scope, Caller(reply.request_id, arrival.address, None, None))
+            await direct(scope, receive, reply.send)
+            return
+        set_caller(scope, await self._caller(scope, reply, arrival))
+        await self._inner(scope, _limited(receive), reply.send)
+
+    # The two answers that the gate writes itself
+
+    async def _session(self, scope: Scope, reply: "_Reply", arrival: Arrival) -> None:
+        _only_get(scope)
+        entry = await self._authenticator.entry(self._presented(scope))
+        self._charge(entry.principal, reply)
+        self._last_use.note(entry.principal, self._clock.now(), arrival.address)
+        if not entry.session_body:
+            entry.session_body = session_body(entry.principal)
+        headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
+        await reply.write(200, headers, entry.session_body, head=scope["method"] == "HEAD")
+
+    async def _verify(self, scope: Scope, reply: "_Reply", arrival: Arrival) -> None:
+        """Answer a proxy that asks who is behind a request: 200, else 401 or 403, which proxies understand."""
+        _only_get(scope)
+        try:
+            presented = self._presented(scope)
+        except TwoCredentials as problem:
+            raise Unauthenticated(problem.detail) from None
+        entry = await self._authenticator.entry(presented)
+        self._last_use.note(entry.principal, self._clock.now(), arrival.address)
+        if scope["query_string"]:
+            wanted = parse_parameters(scope["query_string"]).get("scope")
+            if wanted is not None and not parse_scopes(wanted) <= entry.principal.scopes:
+                raise InsufficientScope(f"This needs the scope '{wanted}', which the credential does not have.")
+        if not entry.verify_headers:
+            entry.verify_headers = verify_headers(entry.principal)
+        await reply.write(200, [*entry.verify_headers, (b"cache-control", b"no-store")], b"", head=False)
+
+    def _presented(self, scope: Scope) -> Presented:
+        presented = read_credential(scope["headers"], self._settings.api_key_prefix)
+        if presented is None:
+            raise Unauthenticated("No credential was sent. Send a bearer token or an API key, or sign in.")
+        return presented
+
+    # Everything else is answered further inside
+
+    async def _caller(self, scope: Scope, reply: "_Reply", arrival: Arrival) -> Caller:
+        """Return who is calling. A credential that gives no principal matters only where one is needed."""
+        principal: Principal | None = None
+        refusal: Problem | None = None
+        try:
+            presented = read_credential(scope["headers"], self._settings.api_key_prefix)
+            if presented is not None:
+                principal = (await self._authenticator.entry(presented)).principal
+        except Problem as problem:
+            refusal = problem
+        if principal is not None:
+            self._last_use.note(principal, self._clock.now(), arrival.address)
+            if principal.method is Method.SESSION and scope["method"] not in _SAFE:
+                check_same_site(Headers(scope=scope), self._settings.public_url)
+            if scope["path"].startswith(_CHARGED):
+                self._charge(principal, reply)
+        return Caller(reply.request_id, arrival.address, principal, refusal)
+
+    def _charge(self, principal: Principal, reply: "_Reply") -> None:
+        reply.add(self._limiter.charge("api", principal.credential_id).headers())
+
+    async def _flag_exposed(self, scope: Scope, arrival: Arrival) -> None:
+        """Note that an API key was readable on its way here (promise W3); whatever fails, the request is refused."""
+        try:
+            presented = read_credential(scope["headers"], self._settings.api_key_prefix)
+            if presented is not None and presented.kind is Kind.API_KEY:
+                await self._keys.flag_exposed(presented.text, arrival.address)
+        except Problem:
+            _log.warning("an API key that came over plain HTTP could not be flagged")
+
+    async def _refuse(self, scope: Scope, reply: "_Reply", problem: Problem) -> None:
+        if reply.status:
+            return  # the answer is under way; nothing more can be said
+        surface = surface_of(scope["path"], header(scope, b"accept"))
+        found = answer(problem, surface, reply.request_id, self._page)
+        await send_answer(reply.send, found, head=scope["method"] == "HEAD")
+
+    def _record(self, scope: Scope, reply: "_Reply", arrival: Arrival, seconds: float) -> None:
+        path = scope["path"]
+        if path in _OWN:
+            self._measures.count(path, scope["method"], reply.status)
+            return
+        surface = surface_of(path, header(scope, b"accept")).value if path not in PATHS else "operations"
+        self._measures.count(surface, scope["method"], reply.status)
+        self._measures.observe(surface, seconds)
+        if path not in PATHS:
+            facts = {"request_id": reply.request_id, "method": scope["method"], "path": path, "status": reply.status}
+            _log.info("request", extra={**facts, "milliseconds": round(seconds * 1000, 1), "address": arrival.address})
+
+
+class _Reply:
+    """The way back to the client: adds the headers that every answer carries, and remembers the status."""
+
+    def __init__(self, send: Send, request_id: str, *, secure: bool) -> None:
+        self._send = send
+        self.request_id = request_id
+        self.status = 0
+        self._headers = [(b"x-request-id", request_id.encode()), (b"x-content-type-options", b"nosniff")]
+        if secure:
+            self._headers.append((b"strict-transport-security", b"max-age=31536000"))
+
+    def add(self, headers: Mapping[str, str]) -> None:
+        """Put these headers on the answer, whatever it turns out to be."""
+        self._headers += [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+
+    async def send(self, message: Message) -> None:
+        """Pass a message on."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            message["headers"] = [*message.get("headers", ()), *self._headers]
+        await self._send(message)
+
+    async def write(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes, *, head: bool) -> None:
+        """Answer in one go."""
+        length = (b"content-length", str(len(body)).encode())
+        await self.send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
+        await self.send({"type": "http.response.body", "body": b"" if head else body})
+
+
+def _only_get(scope: Scope) -> None:
+    if scope["method"] not in {"GET", "HEAD"}:
+        raise MethodNotAllowed("Use GET here.", headers={"Allow": "GET, HEAD"})
+
+
+def _declared_length(scope: Scope) -> int:
+    text = header(scope, b"content-length")
+    return int(text) if text.isdigit() else 0
+
+
+def _limited(receive: Receive) -> Receive:
+    """Count what comes in, so that a body without a declared length is bounded as well."""
+    size = 0
+
+    async def limited() -> Message:
+        nonlocal size
+        message = await receive()
+        size += len(message.get("body", b""))
+        if size > LARGEST_BODY:
+            raise BodyTooLarge()
+        return message
+
+    return limited

@@ -1,0 +1,81 @@
+"""What operators and their machines ask: is it alive, is it ready, what does it count."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from keystead.db.sqlite import SqliteDatabase
+from keystead.gate.measures import CONTENT_TYPE, Measures
+from keystead.gate.transport import Arrival, Network, address_within, was_forwarded
+from keystead.kernel.problems import NotFound, Problem
+from keystead.oauth.service import OAuth
+from keystead.tokens.service import SigningKeys
+from keystead.wire.answers import Answer
+from keystead.wire.asgi import Scope
+
+HEALTH: Final = "/healthz"
+READY: Final = "/readyz"
+METRICS: Final = "/metrics"
+PATHS: Final = frozenset({HEALTH, READY, METRICS})
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Operations:
+    """Probes and metrics; they carry no credential and may come over plain HTTP from inside the house."""
+
+    def __init__(
+        self,
+        *,
+        db: SqliteDatabase,
+        signing_keys: SigningKeys,
+        oauth: OAuth,
+        measures: Measures,
+        remembered: Callable[[], int],
+        metrics_networks: Sequence[Network],
+    ) -> None:
+        """Answer from these parts; metrics only to ``metrics_networks``."""
+        self._db = db
+        self._signing_keys = signing_keys
+        self._oauth = oauth
+        self._measures = measures
+        self._remembered = remembered
+        self._metrics_networks = tuple(metrics_networks)
+        self.stopping = False
+
+    async def answer(self, scope: Scope, arrival: Arrival) -> Answer:
+        """Answer one of ``PATHS``. Raises NotFound where metrics may not be read."""
+        if scope["path"] == HEALTH:
+            return _json(200, {"status": "ok"})
+        if scope["path"] == READY:
+            return await self._ready()
+        if was_forwarded(scope) or not address_within(arrival.address, self._metrics_networks):
+            raise NotFound("Metrics are read from the networks that the setting metrics_networks names, not from here.")
+        text = self._measures.text(polls_held=len(self._oauth.waiting), credentials_remembered=self._remembered())
+        return Answer(200, {"Content-Type": CONTENT_TYPE, "Cache-Control": "no-store"}, text)
+
+    def stop(self) -> None:
+        """Say so on /readyz from now on, and let the held polls go."""
+        self.stopping = True
+        self._oauth.waiting.close()
+
+    async def _ready(self) -> Answer:
+        checks = {"database": "ok", "signing_keys": "ok", "stopping": "no"}
+        try:
+            await self._db.changes()
+        except Problem:
+            checks["database"] = "away"
+        try:
+            if not await self._signing_keys.published():
+                checks["signing_keys"] = "none"
+        except Problem:
+            checks["signing_keys"] = "unknown"
+        if self.stopping:
+            checks["stopping"] = "yes"
+        ready = checks == {"database": "ok", "signing_keys": "ok", "stopping": "no"}
+        return _json(200 if ready else 503, {"status": "ready" if ready else "not ready", "checks": checks})
+
+
+def _json(status: int, content: Mapping[str, Any]) -> Answer:
+    return Answer(status, {"Content-Type": "application/json", "Cache-Control": "no-store"}, _encode(content))
