@@ -1,4 +1,4 @@
-"""What the Account API's OpenAPI says of refusals, in FastAPI's shapes, and how FastAPI's own refusals become problems.
+"""What the Account API's OpenAPI says of refusals, in FastAPI's shapes.
 
 A refusal is ``{"detail": "a sentence"}``; a request whose values do not fit is FastAPI's ``HTTPValidationError``, which
 FastAPI documents by itself. ``documented`` does the same for the surfaces that speak RFC 9457.
@@ -8,15 +8,12 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
-from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 
 from keystead.kernel.problems import (
     BodyTooLarge,
-    FieldProblem,
     Forbidden,
     HeadersTooLarge,
-    InvalidParameters,
     InvalidRequest,
     Problem,
     RateLimited,
@@ -78,13 +75,3 @@ ERROR_RESPONSES: Final[Responses] = {
     )
 }
 """What any endpoint of the Account API may answer, besides the 422 that FastAPI adds where it reads something."""
-
-
-def invalid_parameters(error: RequestValidationError) -> InvalidParameters:
-    """Return the problem that FastAPI's refusal stands for, without the values that were sent (promise W9)."""
-    return InvalidParameters(fields=[_field_problem(found) for found in error.errors()])
-
-
-def _field_problem(found: Mapping[str, Any]) -> FieldProblem:
-    location, *names = (str(part) for part in found["loc"])
-    return FieldProblem(location, ".".join(names), found["type"], found["msg"])
