@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -103,13 +103,16 @@ def test_a_client_with_a_ticker_is_not_punished_for_the_time_its_poll_was_held(c
 
 def test_a_held_poll_is_answered_the_moment_the_person_approves(client: DeviceClient, ada: Browser) -> None:
     authorization = client.device_code()
-    with ThreadPoolExecutor(1) as pool:
-        poll = pool.submit(client.poll, authorization)
+    with ThreadPoolExecutor(2) as pool:
+        polls = [pool.submit(client.poll, authorization) for _ in range(2)]
+        # One of the two is told to slow down at once. From then on the other is known to be held.
+        refused, held = wait(polls, timeout=30, return_when=FIRST_COMPLETED)
+        assert [error_of(poll.result())[0] for poll in refused] == ["slow_down"]
         ada.approve(authorization.verification_uri_complete)
         decided = time.monotonic()
-        response = poll.result(timeout=30)
+        (answer,) = [poll.result(timeout=30) for poll in held]
         waited = time.monotonic() - decided
-    assert response.status_code == 200, response.text
+    assert answer.status_code == 200, answer.text
     assert waited < 1
 
 
