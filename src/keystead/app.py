@@ -24,6 +24,7 @@ from keystead.db.engine import DatabaseError
 from keystead.db.installation import DATABASE_FILE, open_installation
 from keystead.db.installation import Keys as InstallationKeys
 from keystead.db.sqlite import SqliteDatabase
+from keystead.gate import openapi as gate_openapi
 from keystead.gate.authenticator import Authenticator
 from keystead.gate.door import Gate
 from keystead.gate.last_use import LastUse
@@ -45,6 +46,7 @@ from keystead.kernel.secrets import Secret
 from keystead.kernel.settings import Settings
 from keystead.keys.routes import AppsRoutes
 from keystead.keys.service import Keys
+from keystead.oauth import openapi as oauth_openapi
 from keystead.oauth.clients import Clients
 from keystead.oauth.devices import Devices
 from keystead.oauth.grants import Grants
@@ -199,7 +201,15 @@ def _build_pages_and_apis(services: Services, page: ProblemPages, last_use: Last
     ):
         app.include_router(routes.router())
     app.mount("/account", build_account_api(services, page))
+    _document(app)
     return app
+
+
+def _document(app: FastAPI) -> None:
+    """Add to the OpenAPI document what FastAPI does not see: the endpoints in front of it."""
+    document = app.openapi()
+    document["paths"] = {**oauth_openapi.PATHS, **gate_openapi.PATHS, **document["paths"]}
+    document.setdefault("components", {}).setdefault("securitySchemes", {}).update(gate_openapi.SECURITY_SCHEMES)
 
 
 def build_account_api(services: Services, page: ProblemPages) -> FastAPI:

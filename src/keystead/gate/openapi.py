@@ -1,0 +1,133 @@
+"""What OpenAPI says of the endpoints that the gate answers itself (promise O9)."""
+
+from typing import Any, Final
+
+from keystead.gate.door import SESSION, VERIFY
+from keystead.gate.operations import HEALTH, READY
+from keystead.kernel.problems import (
+    HeadersTooLarge,
+    HttpsRequired,
+    InsufficientScope,
+    InvalidScope,
+    RateLimited,
+    TwoCredentials,
+    Unauthenticated,
+    Unavailable,
+)
+from keystead.wire.documented import documented
+
+_TEXT: Final = {"type": "string"}
+_TRUTH: Final = {"type": "boolean"}
+_TEXTS: Final = {"type": "array", "items": _TEXT}
+
+SECURITY_SCHEMES: Final[dict[str, Any]] = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "A short-term token, an access token or an API key."},
+    "basic": {"type": "http", "scheme": "basic", "description": "An API key as the user name, with an empty password."},
+    "cookie": {"type": "apiKey", "in": "cookie", "name": "cloud.sso", "description": "A browser session."},
+}
+_ANY: Final[list[dict[str, list[str]]]] = [{name: []} for name in SECURITY_SCHEMES]
+
+AUTH_SESSION: Final[dict[str, Any]] = {
+    "title": "AuthSession",
+    "description": "Who the credential belongs to. An optional member without a value is absent.",
+    "type": "object",
+    "properties": {
+        "id": _TEXT,
+        "username": _TEXT,
+        "safeUsername": _TEXT,
+        "name": _TEXT,
+        "email": _TEXT,
+        "organization": _TEXT,
+        "organizationDisplayName": _TEXT,
+        "organizationRoles": _TEXTS,
+        "organizationAdmin": _TRUTH,
+        "organizationOwner": _TRUTH,
+        "admin": _TRUTH,
+        "billingAdmin": _TRUTH,
+        "partner": _TRUTH,
+        "allocationSystem": {"enum": ["flexible", "legacy"]},
+        "previews": _TEXTS,
+        "sidebarOptions": _TEXTS,
+        "passwordUpdatedAt": {"type": "string", "format": "date-time"},
+    },
+}
+AUTH_SESSION["required"] = [name for name in AUTH_SESSION["properties"] if name not in {
+    "organizationDisplayName", "passwordUpdatedAt"}]  # fmt: skip
+
+_STATUS: Final[dict[str, Any]] = {"type": "object", "properties": {"status": _TEXT}, "required": ["status"]}
+_READINESS: Final[dict[str, Any]] = {
+    "type": "object",
+    "properties": {"status": _TEXT, "checks": {"type": "object", "additionalProperties": _TEXT}},
+    "required": ["status", "checks"],
+}
+
+
+def _json(description: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"description": description, "content": {"application/json": {"schema": schema}}}
+
+
+def _responses(success: dict[str, Any], *problems: Any) -> dict[str, Any]:
+    return {"200": success, **{str(status): found for status, found in documented(*problems).items()}}
+
+
+_REFUSALS: Final = (Unauthenticated, HttpsRequired, HeadersTooLarge, Unavailable)
+
+PATHS: Final[dict[str, Any]] = {
+    SESSION: {
+        "get": {
+            "operationId": "session",
+            "summary": "Who is this credential?",
+            "tags": ["Identity"],
+            "security": _ANY,
+            "responses": _responses(_json("The person.", AUTH_SESSION), *_REFUSALS, TwoCredentials, RateLimited),
+        }
+    },
+    VERIFY: {
+        "get": {
+            "operationId": "verify",
+            "summary": "Who is behind a request? For proxies that ask before they pass it on",
+            "tags": ["Identity"],
+            "security": _ANY,
+            "parameters": [
+                {
+                    "name": "scope",
+                    "in": "query",
+                    "required": False,
+                    "description": "Scopes that the credential must have, separated by spaces.",
+                    "schema": {"type": "string", "pattern": "^[a-z]+:[a-z]+( [a-z]+:[a-z]+)*$"},
+                }
+            ],
+            "responses": _responses(
+                {
+                    "description": "A valid credential.",
+                    "headers": {
+                        f"X-Keystead-{name}": {"required": True, "schema": _TEXT}
+                        for name in ("User", "Organization", "Scopes", "Method")
+                    },
+                },
+                *_REFUSALS,
+                InsufficientScope,
+                InvalidScope,
+            ),
+        }
+    },
+    HEALTH: {
+        "get": {
+            "operationId": "healthz",
+            "summary": "Is the process alive?",
+            "tags": ["Operation"],
+            "responses": _responses(_json("It is.", _STATUS), HeadersTooLarge),
+        }
+    },
+    READY: {
+        "get": {
+            "operationId": "readyz",
+            "summary": "Can this node answer?",
+            "tags": ["Operation"],
+            "responses": {
+                **_responses(_json("It can.", _READINESS), HeadersTooLarge),
+                "503": _json("It cannot; the checks say why.", _READINESS),
+            },
+        }
+    },
+}
