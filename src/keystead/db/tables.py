@@ -168,7 +168,7 @@ client = Table(
     metadata,
     _text("id", primary_key=True),
     _text("name"),
-    _text("machine"),
+    _text("platform"),
     _number("first_approved_at"),
 )
 
@@ -245,12 +245,33 @@ ledger_entry = Table(
     CheckConstraint("amount_cents <> 0", name="amount"),
 )
 
-# What the embedded payment provider has granted; its sum per organization stays below the operator's limit.
+# Payments that were begun and are not in the ledger yet: what a kill in the middle leaves to go on from.
+top_up = Table(
+    "top_up",
+    metadata,
+    _text("id", primary_key=True),
+    _text("organization_id", ForeignKey("organization.id")),
+    _number("amount_cents"),
+    _text("idempotency_key"),
+    _text("user_id", ForeignKey("user.id")),
+    _number("created_at"),
+    CheckConstraint("amount_cents > 0", name="amount"),
+)
+
+# How much the embedded payment provider has granted each organization; it stays within the operator's limit.
+credit_line = Table(
+    "credit_line",
+    metadata,
+    _text("organization_id", ForeignKey("organization.id"), primary_key=True),
+    _number("granted_cents"),
+)
+
+# What the embedded payment provider has granted, by our reference, so that none is granted twice.
 granted_credit = Table(
     "granted_credit",
     metadata,
     _text("reference", primary_key=True),
-    _text("organization_id", ForeignKey("organization.id"), index=True),
+    _text("organization_id", ForeignKey("organization.id")),
     _number("amount_cents"),
     _number("created_at"),
 )

@@ -29,7 +29,7 @@ def upgrade() -> None:
         "client",
         sa.Column("id", sa.Text(), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
-        sa.Column("machine", sa.Text(), nullable=False),
+        sa.Column("platform", sa.Text(), nullable=False),
         sa.Column("first_approved_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_client")),
     )
@@ -126,6 +126,15 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("organization_id", name=op.f("pk_balance")),
     )
     op.create_table(
+        "credit_line",
+        sa.Column("organization_id", sa.Text(), nullable=False),
+        sa.Column("granted_cents", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["organization_id"], ["organization.id"], name=op.f("fk_credit_line_organization_id_organization")
+        ),
+        sa.PrimaryKeyConstraint("organization_id", name=op.f("pk_credit_line")),
+    )
+    op.create_table(
         "device_authorization",
         sa.Column("id", sa.Text(), nullable=False),
         sa.Column("device_code_hash", sa.LargeBinary(), nullable=False),
@@ -144,14 +153,11 @@ def upgrade() -> None:
         sa.Column("organization_id", sa.Text(), nullable=True),
         sa.Column("granted_scopes", sa.Text(), nullable=True),
         sa.CheckConstraint(
-            "state IN ('pending', 'approved', 'denied', 'consumed')",
-            name=op.f("ck_device_authorization_state"),
+            "state IN ('pending', 'approved', 'denied', 'consumed')", name=op.f("ck_device_authorization_state")
         ),
         sa.ForeignKeyConstraint(["decided_by"], ["user.id"], name=op.f("fk_device_authorization_decided_by_user")),
         sa.ForeignKeyConstraint(
-            ["organization_id"],
-            ["organization.id"],
-            name=op.f("fk_device_authorization_organization_id_organization"),
+            ["organization_id"], ["organization.id"], name=op.f("fk_device_authorization_organization_id_organization")
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_device_authorization")),
         sa.UniqueConstraint("device_code_hash", name=op.f("uq_device_authorization_device_code_hash")),
@@ -165,13 +171,10 @@ def upgrade() -> None:
         sa.Column("amount_cents", sa.BigInteger(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(
-            ["organization_id"],
-            ["organization.id"],
-            name=op.f("fk_granted_credit_organization_id_organization"),
+            ["organization_id"], ["organization.id"], name=op.f("fk_granted_credit_organization_id_organization")
         ),
         sa.PrimaryKeyConstraint("reference", name=op.f("pk_granted_credit")),
     )
-    op.create_index(op.f("ix_granted_credit_organization_id"), "granted_credit", ["organization_id"], unique=False)
     op.create_table(
         "ledger_entry",
         sa.Column("id", sa.Text(), nullable=False),
@@ -184,9 +187,7 @@ def upgrade() -> None:
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.CheckConstraint("amount_cents <> 0", name=op.f("ck_ledger_entry_amount")),
         sa.ForeignKeyConstraint(
-            ["organization_id"],
-            ["organization.id"],
-            name=op.f("fk_ledger_entry_organization_id_organization"),
+            ["organization_id"], ["organization.id"], name=op.f("fk_ledger_entry_organization_id_organization")
         ),
         sa.ForeignKeyConstraint(["user_id"], ["user.id"], name=op.f("fk_ledger_entry_user_id_user")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_ledger_entry")),
@@ -261,15 +262,28 @@ def upgrade() -> None:
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("expires_at", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(
-            ["organization_id"],
-            ["organization.id"],
-            name=op.f("fk_short_term_token_organization_id_organization"),
+            ["organization_id"], ["organization.id"], name=op.f("fk_short_term_token_organization_id_organization")
         ),
         sa.ForeignKeyConstraint(["user_id"], ["user.id"], name=op.f("fk_short_term_token_user_id_user")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_short_term_token")),
     )
     op.create_index(op.f("ix_short_term_token_expires_at"), "short_term_token", ["expires_at"], unique=False)
     op.create_index(op.f("ix_short_term_token_user_id"), "short_term_token", ["user_id"], unique=False)
+    op.create_table(
+        "top_up",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("organization_id", sa.Text(), nullable=False),
+        sa.Column("amount_cents", sa.BigInteger(), nullable=False),
+        sa.Column("idempotency_key", sa.Text(), nullable=False),
+        sa.Column("user_id", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.CheckConstraint("amount_cents > 0", name=op.f("ck_top_up_amount")),
+        sa.ForeignKeyConstraint(
+            ["organization_id"], ["organization.id"], name=op.f("fk_top_up_organization_id_organization")
+        ),
+        sa.ForeignKeyConstraint(["user_id"], ["user.id"], name=op.f("fk_top_up_user_id_user")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_top_up")),
+    )
     op.create_table(
         "api_key",
         sa.Column("id", sa.Text(), nullable=False),
