@@ -111,9 +111,9 @@ async def test_without_a_hash_the_same_work_is_done(hasher: PasswordHasher) -> N
     async def quickest(against: str | None) -> float:
         times = []
         for _ in range(7):
-            began = time.perf_counter()
+            began = time.process_time()
             assert await hasher.verify(against, WRONG) is Verdict.WRONG
-            times.append(time.perf_counter() - began)
+            times.append(time.process_time() - began)
         return min(times)
 
     known, unknown = await quickest(stored), await quickest(None)

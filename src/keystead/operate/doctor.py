@@ -128,7 +128,11 @@ def _proxies(settings: Any) -> Finding:
 
 
 def _modes(data: Path) -> Finding:
-    loose = [path for path in (data, *sorted(data.iterdir())) if path.is_file() | (path == data) and not _private(path)]
+    from keystead.db.installation import DATABASE_FILE, MASTER_SECRET_FILE
+    from keystead.kernel.settings import FILE_NAME
+
+    guarded = [path for name in (DATABASE_FILE, MASTER_SECRET_FILE, FILE_NAME) for path in data.glob(f"{name}*")]
+    loose = [path for path in (data, *sorted(guarded)) if not _private(path)]
     if not loose:
         return Finding("file modes")
     orders = "; ".join(f"chmod {'700' if path == data else '600'} {path}" for path in loose)
