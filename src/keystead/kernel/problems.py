@@ -196,7 +196,7 @@ class RateLimited(Problem):
 
     code, status, title = "rate_limited", 429, "Too many requests"
     remedy = "Wait as long as Retry-After says, then try again more slowly."
-    oauth_error = "slow_down"
+    oauth_error = "temporarily_unavailable"
 
 
 class Internal(Problem):

@@ -37,7 +37,7 @@ from keystead.oauth.models import (
 )
 from keystead.oauth.rules import SLOW_DOWN_STEP, PollOutcome, decide_poll, may_decide, scopes_granted
 from keystead.oauth.user_codes import new_user_code
-from keystead.oauth.waiting import SUBJECT, Place, WaitingRoom
+from keystead.oauth.waiting import SUBJECT, WaitingRoom
 
 GUESS_WINDOW = 3_600
 """Seconds over which wrong user codes are counted (promise D6)."""
@@ -144,41 +144,48 @@ class Devices:
         outcome = decide_poll(found, client_id, arrived)
         if found is None or outcome not in _NEEDS_A_WRITE:
             return await self._answer(_Polled(outcome))
-        held = self._settings.device_poll_hold > 0 and outcome is PollOutcome.PENDING
-        place = self._waiting.take(found.id) if held else None
-        try:
-            polled = await self._poll(device_hash, client_id, arrived)
-            if polled.outcome is PollOutcome.PENDING and place is not None and await self._held(place, gone):
-                polled = await self._poll(device_hash, client_id, None)
-        finally:
-            if place is not None:
-                self._waiting.leave(place)
+        polled = await self._poll(device_hash, client_id, arrived)
+        if polled.outcome is PollOutcome.PENDING:
+            await self._hold(found, device_hash, gone)
+            if not gone.is_set():
+                polled = await self._look_again(device_hash, client_id)
         return await self._answer(polled)
 
-    async def _held(self, place: Place, gone: asyncio.Event) -> bool:
-        """Wait for the decision. True when it is worth looking again: woken, and the client still there."""
-        waits = [asyncio.ensure_future(place.woken.wait()), asyncio.ensure_future(gone.wait())]
-        try:
-            await asyncio.wait(waits, timeout=self._settings.device_poll_hold, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
-        return place.woken.is_set() and not gone.is_set()
+    async def _hold(self, device: DeviceAuthorization, device_hash: bytes, gone: asyncio.Event) -> None:
+        """Wait until the sign-in is decided or expired, the client has gone, or the poll was held long enough.
 
-    async def _poll(self, device_hash: bytes, client_id: str, arrived: int | None) -> _Polled:
-        """Decide a poll and do what follows in one transaction; ``arrived`` is None for the second look of a poll."""
+        The place is taken before the state is read once more, so that no decision falls between the two.
+        """
+        seconds = min(self._settings.device_poll_hold, device.expires_at - self._clock.now_ms() / 1000)
+        place = self._waiting.take(device.id) if seconds > 0 else None
+        if place is None:
+            return
+        try:
+            found = await self._db.one(store.DEVICE_BY_CODE, {"hash": device_hash})
+            if found is not None and found.state == DeviceState.PENDING:
+                await _first_of(place.woken, gone, seconds)
+        finally:
+            self._waiting.leave(place)
+
+    async def _look_again(self, device_hash: bytes, client_id: str) -> _Polled:
+        """Answer a poll that was held. Its arrival is on record, so only a redemption writes once more."""
+        now_ms = self._clock.now_ms()
+        outcome = decide_poll(await self._db.one(store.DEVICE_BY_CODE, {"hash": device_hash}), client_id, now_ms)
+        if outcome is PollOutcome.REDEEM:
+            return await self._poll(device_hash, client_id, now_ms)
+        return _Polled(PollOutcome.PENDING if outcome is PollOutcome.SLOW_DOWN else outcome)
+
+    async def _poll(self, device_hash: bytes, client_id: str, arrived: int) -> _Polled:
+        """Decide a poll and do what follows in one transaction."""
 
         async def work(tx: Transaction) -> _Polled:
-            now_ms = self._clock.now_ms()
             device = await tx.one(store.DEVICE_BY_CODE, {"hash": device_hash})
-            outcome = decide_poll(device, client_id, now_ms if arrived is None else arrived)
+            outcome = decide_poll(device, client_id, arrived)
             if device is None:
                 return _Polled(outcome)
             if outcome is PollOutcome.REDEEM:
-                return await self._consume(tx, device, now_ms // 1000)
-            if arrived is None and outcome is PollOutcome.SLOW_DOWN:
-                return _Polled(PollOutcome.PENDING)  # the poll's arrival is on record, this was only the second look
-            if arrived is not None and outcome in {PollOutcome.PENDING, PollOutcome.SLOW_DOWN}:
+                return await self._consume(tx, device, self._clock.now())
+            if outcome in {PollOutcome.PENDING, PollOutcome.SLOW_DOWN}:
                 grow = SLOW_DOWN_STEP if outcome is PollOutcome.SLOW_DOWN else 0
                 await tx.run(store.RECORD_POLL, {"device_id": device.id, "now_ms": arrived, "grow": grow})
                 return _Polled(outcome, interval=device.interval + grow)
@@ -300,6 +307,16 @@ class Devices:
 
     def _user_code_hash(self, user_code: str) -> bytes:
         return keyed_hash(self._key, "user-code:" + user_code)
+
+
+async def _first_of(woken: asyncio.Event, gone: asyncio.Event, seconds: float) -> None:
+    """Wait until either is set, at most for so long."""
+    waits = [asyncio.ensure_future(woken.wait()), asyncio.ensure_future(gone.wait())]
+    try:
+        await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
 
 
 def app_name(client: Client) -> str:

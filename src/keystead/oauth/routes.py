@@ -11,9 +11,17 @@ from typing import Any, Final
 
 import msgspec
 
-from keystead.kernel.problems import InvalidClientMetadata, InvalidRequest, MethodNotAllowed, UnsupportedMediaType
+from keystead.kernel.problems import (
+    InvalidClientMetadata,
+    InvalidRequest,
+    MethodNotAllowed,
+    RateLimited,
+    SlowDown,
+    UnsupportedMediaType,
+)
 from keystead.kernel.scopes import format_scopes
 from keystead.oauth.models import Client, TokenRequest, TokenSet
+from keystead.oauth.service import DEVICE_CODE as DEVICE_GRANT
 from keystead.oauth.service import OAuth
 from keystead.wire.answers import DEVICE_PAGE, Answer
 from keystead.wire.asgi import App, Receive, Scope, Send, header, read_body, send_answer, until_gone
@@ -77,8 +85,8 @@ class OAuthRoutes:
 
     async def token(self, scope: Scope, receive: Receive) -> Answer:
         """Exchange a device code or a refresh token for tokens (RFC 6749, section 3.2)."""
-        self._limiter.charge("token", caller_of(scope).address)
         form = await _form(scope, receive)
+        self._charge(scope, form)
         request = TokenRequest(
             grant_type=required(form, "grant_type"),
             client_id=form.get("client_id"),
@@ -102,6 +110,15 @@ class OAuthRoutes:
             raise InvalidRequest("The parameter 'refresh_token' is missing.")
         await self._oauth.grants.revoke(token)
         return Answer(200, _HEADERS, b"")
+
+    def _charge(self, scope: Scope, form: Mapping[str, str]) -> None:
+        """Charge a token request; a poll over the limit is told to slow down in the words of its own protocol."""
+        try:
+            self._limiter.charge("token", caller_of(scope).address)
+        except RateLimited as problem:
+            if form.get("grant_type") != DEVICE_GRANT:
+                raise
+            raise SlowDown(problem.detail, headers=problem.headers) from None
 
 
 def _posted(handler: Handler) -> App:

@@ -40,10 +40,7 @@ class WaitingRoom:
         return len(self._places)
 
     def take(self, device_id: str) -> Place | None:
-        """Take the code's place, waking whoever had it; None when the room is full.
-
-        It is taken before the state is read, so that no decision falls between the two.
-        """
+        """Take the code's place, waking whoever had it; None when the room is full."""
         earlier = self._places.get(device_id)
         if earlier is not None:
             earlier.woken.set()

@@ -51,8 +51,8 @@ class Limiter:
         Raises RateLimited with Retry-After when nothing was left.
         """
         item = self._item(name, times)
-        allowed = self._strategy.hit(item, key)
-        reset_at, remaining = self._strategy.get_window_stats(item, key)
+        allowed = self._strategy.hit(item, name, key)
+        reset_at, remaining = self._strategy.get_window_stats(item, name, key)
         wait = max(1, ceil(reset_at - self._clock.now_ms() / 1000))
         allowance = Allowance(name, item.amount, item.get_expiry(), remaining, wait)
         if not allowed:
