@@ -170,7 +170,8 @@ class Devices:
     async def _look_again(self, device_hash: bytes, client_id: str) -> _Polled:
         """Answer a poll that was held. Its arrival is on record, so only a redemption writes once more."""
         now_ms = self._clock.now_ms()
-        outcome = decide_poll(await self._db.one(store.DEVICE_BY_CODE, {"hash": device_hash}), client_id, now_ms)
+        found = await self._db.one(store.DEVICE_BY_CODE, {"hash": device_hash})
+        outcome = decide_poll(found, client_id, now_ms)
         if outcome is PollOutcome.REDEEM:
             return await self._poll(device_hash, client_id, now_ms)
         return _Polled(PollOutcome.PENDING if outcome is PollOutcome.SLOW_DOWN else outcome)
