@@ -90,8 +90,11 @@ def rotate_master_secret(directory: Path, old: Secret | None, new: Secret | None
     """Seal the root key under another master secret; no credential changes.
 
     One statement makes it so. With the secret in its file, the new one is written beside it first, so that a kill at
-    any point leaves a pair that opens. Raises InstallationError.
+    any point leaves a pair that opens. A secret that was given is not kept here, so its successor must be given too.
+    Raises InstallationError.
     """
+    if old is not None and new is None:
+        raise InstallationError("Give the new master secret too: one that is given is kept by you alone.")
     path = directory / DATABASE_FILE
     if not path.exists():
         raise InstallationError(f"There is no database at {path}.")
@@ -110,7 +113,7 @@ def rotate_master_secret(directory: Path, old: Secret | None, new: Secret | None
         connection.execute(_RESEAL.sql, _RESEAL.bind({"sealed": fresh}))
         connection.execute("COMMIT")
         if old is None:
-            (directory / _NEXT_FILE).replace(directory / MASTER_SECRET_FILE)
+            _put_in_place(directory)
     finally:
         connection.close()
 
@@ -157,28 +160,52 @@ def _secret_from_file(directory: Path, sealed: bytes) -> Secret:
     """Return the secret in the file; one left by an interrupted rotation is put in place when it is the right one."""
     candidate = directory / _NEXT_FILE
     if candidate.exists():
-        waiting = Secret(candidate.read_text(encoding="utf-8").strip())
+        waiting = _read_secret(candidate)
         try:
             open_sealed(master_key(waiting), sealed, _PURPOSE)
         except WrongKey:
             candidate.unlink()
         else:
-            candidate.replace(directory / MASTER_SECRET_FILE)
+            _put_in_place(directory)
     file = directory / MASTER_SECRET_FILE
     if not file.exists():
         raise InstallationError(
             f"The master secret is missing: put {file} back, or set KEYSTEAD_MASTER_SECRET. Nothing was changed."
         )
-    return Secret(file.read_text(encoding="utf-8").strip())
+    return _read_secret(file)
+
+
+def _put_in_place(directory: Path) -> None:
+    try:
+        (directory / _NEXT_FILE).replace(directory / MASTER_SECRET_FILE)
+    except FileNotFoundError:  # a server that started just now has done it
+        return
+    _make_durable(directory)
+
+
+def _make_durable(directory: Path) -> None:
+    """Have the names in a directory on the disk: the database must never be ahead of the secret that opens it."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _first_secret(directory: Path) -> Secret:
     file = directory / MASTER_SECRET_FILE
     if file.exists():
-        return Secret(file.read_text(encoding="utf-8").strip())
+        return _read_secret(file)
     fresh = Secret(secrets.token_urlsafe(32))
     _write_secret(file, fresh)
     return fresh
+
+
+def _read_secret(file: Path) -> Secret:
+    try:
+        return Secret(file.read_text(encoding="utf-8").strip())
+    except (OSError, UnicodeDecodeError) as error:
+        raise InstallationError(f"The master secret in {file} cannot be read as text: {error}") from None
 
 
 def _write_secret(file: Path, secret: Secret) -> None:
@@ -190,3 +217,4 @@ def _write_secret(file: Path, secret: Secret) -> None:
     finally:
         os.close(descriptor)
     temporary.replace(file)
+    _make_durable(file.parent)

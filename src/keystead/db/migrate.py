@@ -57,12 +57,13 @@ def migrate(path: Path) -> None:
     configuration = Config()
     configuration.set_main_option("script_location", "keystead.db:migrations")
     configuration.set_main_option("path_separator", "os")
-    with engine.begin() as connection:
-        configuration.attributes["connection"] = connection
-        try:
+    try:
+        with engine.begin() as connection:
+            configuration.attributes["connection"] = connection
             command.upgrade(configuration, "head")
-        except CommandError as error:
-            if "Can't locate revision" in str(error):
-                raise NewerDatabase from error
-            raise
-    engine.dispose()
+    except CommandError as error:
+        if "Can't locate revision" in str(error):
+            raise NewerDatabase from error
+        raise
+    finally:
+        engine.dispose()

@@ -45,13 +45,23 @@ def connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
+def _failure_of_neighbour(error: BaseException) -> BaseException:
+    """Return what a unit of work is told whose batch failed through no fault of its own."""
+    if isinstance(error, sqlite3.Error):
+        error = _translated(error)
+    if isinstance(error, DatabaseError):
+        return error
+    _log.error("a batch of writes failed", exc_info=error)
+    return DatabaseError()
+
+
 def _translated(error: sqlite3.Error) -> Exception:
     if isinstance(error, sqlite3.IntegrityError) and "UNIQUE" in str(error):
         return UniqueViolation(str(error))
-    if isinstance(error, sqlite3.OperationalError):
-        _log.error("database fault: %s", error)
-        return DatabaseError()
-    return error
+    if isinstance(error, (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.DataError)):
+        return error  # a mistake of ours, which no second try mends
+    _log.error("database fault: %s", error)
+    return DatabaseError()
 
 
 class _Connection:
@@ -123,6 +133,7 @@ class SqliteDatabase:
         self._writes = connect(path)
         self._sweeper = Sweeper(audit_kept)
         self._jobs: queue.Queue[_Job | None] = queue.Queue(LONGEST_QUEUE)
+        self._closing = False
         self._writer = threading.Thread(target=self._write_batches, name="database-writer", daemon=True)
         self._writer.start()
 
@@ -137,6 +148,8 @@ class SqliteDatabase:
     async def write(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
         """Run ``work`` in one transaction and return its value after the commit is durable."""
         loop = asyncio.get_running_loop()
+        if self._closing:
+            raise DatabaseError("The service is stopping. Try again.")
         job = _Job(work, loop, loop.create_future())
         try:
             self._jobs.put_nowait(job)
@@ -157,6 +170,7 @@ class SqliteDatabase:
 
     def close(self) -> None:
         """Finish what was accepted, then close the file."""
+        self._closing = True
         self._jobs.put(None)
         self._writer.join()
         self._writes.close()
@@ -195,13 +209,14 @@ class SqliteDatabase:
         except BaseException as error:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
-            failure = _translated(error) if isinstance(error, sqlite3.Error) else error
             for job in batch:
-                job.error = job.error or failure
+                job.error = job.error or _failure_of_neighbour(error)
         for loop in {job.loop for job in batch}:
             settled = [job for job in batch if job.loop is loop]
-            if not loop.is_closed():
+            try:
                 loop.call_soon_threadsafe(_settle, settled)
+            except RuntimeError:  # the loop was closed meanwhile: nobody waits for these any more
+                continue
 
     def _run_job(self, job: _Job, transaction: _SqliteTransaction) -> None:
         """Run one unit of work between savepoints, so that its failure undoes its own writes and no others."""

@@ -1,0 +1,134 @@
+"""What the storage contract is held against: one class for each engine, and the statements that its tests use.
+
+A new engine joins the suite by a class here and a parameter of the fixture ``storage``.
+"""
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from sqlalchemy import bindparam, select, update
+
+from keystead.db import Command, Database, Query, insert_into
+from keystead.db.installation import DATABASE_FILE
+from keystead.db.migrate import migrate
+from keystead.db.sqlite import SqliteDatabase
+from keystead.db.tables import client_generation, organization
+from tests.support.clock import ManualClock
+
+
+@dataclass(frozen=True)
+class Counter:
+    """A row of the table that the tests count in."""
+
+    fingerprint: str
+    generation: int
+
+
+@dataclass(frozen=True)
+class Organization:
+    """A row of a table with a unique name."""
+
+    id: str
+    name: str
+    display_name: str
+    created_at: int
+
+
+_counter = client_generation.c
+ADD = Command(insert_into(client_generation))
+COUNTER = Query(select(client_generation).where(_counter.fingerprint == bindparam("who")), Counter)
+COUNTERS = Query(select(client_generation).order_by(_counter.fingerprint), Counter)
+NAMES = Query(select(_counter.fingerprint).order_by(_counter.fingerprint), str)
+INCREMENT = Command(
+    update(client_generation)
+    .where(_counter.fingerprint == bindparam("who"))
+    .values(generation=_counter.generation + bindparam("by"))
+)
+SET = Command(
+    update(client_generation).where(_counter.fingerprint == bindparam("who")).values(generation=bindparam("to"))
+)
+ADD_ORGANIZATION = Command(insert_into(organization))
+ORGANIZATIONS = Query(select(organization).order_by(organization.c.name), Organization)
+
+
+def company(name: str, organization_id: str | None = None) -> dict[str, object]:
+    """Return the row of an organization."""
+    return {"id": organization_id or f"id-{name}", "name": name, "display_name": name.title(), "created_at": 7}
+
+
+class Storage(Protocol):
+    """Somewhere that keeps rows, which any number of processes may open."""
+
+    clock: ManualClock
+    location: str
+
+    def open(self) -> Database:
+        """Open it once more, as another process would; the storage closes it."""
+        ...
+
+    def listen(self, database: Database, listener: Callable[[str], None]) -> None:
+        """Let ``listener`` hear what ``database`` hears."""
+        ...
+
+    def fetch(self, sql: str) -> list[tuple[object, ...]]:
+        """Ask with the bare driver, over a connection of its own."""
+        ...
+
+    def locked(self) -> AbstractContextManager[None]:
+        """Hold the write lock from outside."""
+        ...
+
+    def close(self) -> None:
+        """Close everything that was opened."""
+        ...
+
+
+class SqliteStorage:
+    """A SQLite file."""
+
+    def __init__(self, directory: Path) -> None:
+        """Create the file."""
+        self.clock = ManualClock()
+        self.path = directory / DATABASE_FILE
+        self.location = str(self.path)
+        self._opened: list[SqliteDatabase] = []
+        migrate(self.path)
+
+    def open(self) -> SqliteDatabase:
+        """Open it once more, as another process would; the storage closes it."""
+        database = SqliteDatabase(self.path, clock=self.clock)
+        self._opened.append(database)
+        return database
+
+    def listen(self, database: Database, listener: Callable[[str], None]) -> None:
+        """Let ``listener`` hear what ``database`` hears."""
+        if isinstance(database, SqliteDatabase):
+            database.feed.listen(listener)
+
+    def fetch(self, sql: str) -> list[tuple[object, ...]]:
+        """Ask with the bare driver, over a connection of its own."""
+        connection = sqlite3.connect(self.path, isolation_level=None)
+        try:
+            return connection.execute(sql).fetchall()
+        finally:
+            connection.close()
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the write lock from outside."""
+        connection = sqlite3.connect(self.path, isolation_level=None)
+        try:
+            connection.execute("BEGIN EXCLUSIVE")
+            yield
+            connection.execute("ROLLBACK")
+        finally:
+            connection.close()
+
+    def close(self) -> None:
+        """Close everything that was opened."""
+        for database in self._opened:
+            database.close()
