@@ -20,7 +20,10 @@ class FieldProblem:
 
 
 class Problem(Exception):  # noqa: N818 - the field's word (RFC 9457) is problem
-    """The base of all refusals. ``detail`` is public; anything private belongs in the log."""
+    """The base of all refusals. ``detail`` is public; anything private belongs in the log.
+
+    ``says_nothing_more`` tells that ``detail`` is only the class's title and remedy.
+    """
 
     code: ClassVar[str]
     status: ClassVar[int]
@@ -36,6 +39,7 @@ class Problem(Exception):  # noqa: N818 - the field's word (RFC 9457) is problem
         fields: Sequence[FieldProblem] = (),
     ) -> None:
         """Refuse with ``detail``, a public sentence, or with the class's own title and remedy."""
+        self.says_nothing_more = detail is None
         self.detail = detail or f"{self.title}. {self.remedy}"
         self.headers = dict(headers or {})
         self.fields = tuple(fields)

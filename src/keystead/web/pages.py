@@ -1,5 +1,6 @@
 """What all pages share: who is looking, how a view becomes a response, and where a person may be sent next."""
 
+import inspect
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import parse_qs, urlsplit
@@ -29,7 +30,7 @@ class ProblemPages:
             product_name=self.product_name,
             status=problem.status,
             title=problem.title,
-            detail=problem.title + "." if problem.detail.startswith(problem.title) else problem.detail,
+            detail=inspect.cleandoc(type(problem).__doc__ or "") if problem.says_nothing_more else problem.detail,
             next_step=problem.remedy,
             code=problem.code,
             reference=request_id if isinstance(problem, Internal) else "",
