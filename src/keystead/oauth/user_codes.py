@@ -7,6 +7,12 @@ from typing import Final
 ALPHABET: Final = "BCDFGHJKLMNPQRSTVWXZ"
 """Twenty consonants: no vowels, so no words; 20**8 codes are 34.6 bits."""
 LENGTH: Final = 8
+_LIKE_DASHES: Final = "_.\u00b7\u02d7\u2043\u2053\u2212\u30fb\u30fc"
+"""What stands for a dash beside Unicode's dashes: minus, bullets, the long vowel mark of a Japanese keyboard."""
+_INVISIBLE: Final = "\u034f" + "".join(map(chr, range(0xFE00, 0xFE10)))
+"""What is not seen beside Unicode's format characters: the joiner of letters, the selectors of their variants."""
+
+_DRESS: Final = frozenset({"Pd", "Zs", "Zl", "Zp", "Cf", "Cc"})
 
 
 def new_user_code() -> str:
@@ -33,4 +39,4 @@ def read_user_code(typed: str) -> str | None:
 
 
 def _is_dress(character: str) -> bool:
-    return character in "_\u2212\u00b7." or unicodedata.category(character) in {"Pd", "Zs", "Zl", "Zp", "Cf", "Cc"}
+    return character in _LIKE_DASHES + _INVISIBLE or unicodedata.category(character) in _DRESS
