@@ -65,4 +65,5 @@ class Authenticator:
         return None
 
     def _cache_key(self, presented: Presented) -> bytes:
-        return keyed_hash(self._key, presented.text)
+        """Tell kinds apart: what is right as a bearer token must not become right as a cookie by being remembered."""
+        return keyed_hash(self._key, f"{presented.kind.value}:{presented.text}")
