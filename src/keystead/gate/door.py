@@ -7,6 +7,7 @@ from secrets import token_hex
 from typing import Final
 
 from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
 
 from keystead.gate.authenticator import Authenticator
 from keystead.gate.credentials import Kind, Presented, read_credential
@@ -23,6 +24,8 @@ from keystead.kernel.problems import (
     HttpsRequired,
     InsufficientScope,
     Internal,
+    InvalidRequest,
+    InvalidScope,
     MethodNotAllowed,
     Problem,
     TwoCredentials,
@@ -35,6 +38,7 @@ from keystead.wire.answers import PageRenderer, answer, surface_of
 from keystead.wire.asgi import LARGEST_BODY, App, Message, Receive, Scope, Send, header, send_answer
 from keystead.wire.caller import Caller, set_caller
 from keystead.wire.forms import parse_parameters
+from keystead.wire.json_bodies import without_duplicates
 from keystead.wire.limiter import Limiter
 from keystead.wire.origin import check_same_site
 
@@ -92,7 +96,7 @@ class Gate:
             return
         started = time.perf_counter()
         arrival = self._transport.judge(scope)
-        reply = _Reply(send, token_hex(8), secure=arrival.secure)
+        reply = _Reply(send, token_hex(8), secure=arrival.secure, head=scope["method"] == "HEAD")
         try:
             await self._pass(scope, receive, reply, arrival)
         except Problem as problem:
@@ -111,7 +115,7 @@ class Gate:
             raise HeadersTooLarge()
         if path in PATHS:
             _only_get(scope)
-            await send_answer(reply.send, await self._operations.answer(scope, arrival), head=scope["method"] == "HEAD")
+            await send_answer(reply.send, await self._operations.answer(scope, arrival))
             return
         if not arrival.secure and not (self._dev and arrival.loopback):
             await self._flag_exposed(scope, arrival)
@@ -127,7 +131,9 @@ class Gate:
             await direct(scope, receive, reply.send)
             return
         set_caller(scope, await self._caller(scope, reply, arrival))
-        await self._inner(scope, _limited(receive), reply.send)
+        # HEAD is GET without the body (RFC 9110, section 9.3.2), so no route has to say so itself.
+        inside = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
+        await self._inner(inside, _limited(await without_duplicates(scope, receive)), reply.send)
 
     # The two answers that the gate writes itself
 
@@ -139,24 +145,22 @@ class Gate:
         if not entry.session_body:
             entry.session_body = session_body(entry.principal)
         headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
-        await reply.write(200, headers, entry.session_body, head=scope["method"] == "HEAD")
+        await reply.write(200, headers, entry.session_body)
 
     async def _verify(self, scope: Scope, reply: "_Reply", arrival: Arrival) -> None:
         """Answer a proxy that asks who is behind a request: 200, else 401 or 403, which proxies understand."""
         _only_get(scope)
         try:
             presented = self._presented(scope)
-        except TwoCredentials as problem:
+        except (TwoCredentials, HeadersTooLarge) as problem:
             raise Unauthenticated(problem.detail) from None
         entry = await self._authenticator.entry(presented)
         self._last_use.note(entry.principal, self._clock.now(), arrival.address)
         if scope["query_string"]:
-            wanted = parse_parameters(scope["query_string"]).get("scope")
-            if wanted is not None and not parse_scopes(wanted) <= entry.principal.scopes:
-                raise InsufficientScope(f"This needs the scope '{wanted}', which the credential does not have.")
+            _check_scope_asked_for(scope["query_string"], entry.principal)
         if not entry.verify_headers:
             entry.verify_headers = verify_headers(entry.principal)
-        await reply.write(200, [*entry.verify_headers, (b"cache-control", b"no-store")], b"", head=False)
+        await reply.write(200, [*entry.verify_headers, (b"cache-control", b"no-store")], b"")
 
     def _presented(self, scope: Scope) -> Presented:
         presented = read_credential(scope["headers"], self._settings.api_key_prefix)
@@ -201,7 +205,7 @@ class Gate:
             return  # the answer is under way; nothing more can be said
         surface = surface_of(scope["path"], header(scope, b"accept"))
         found = answer(problem, surface, reply.request_id, self._page)
-        await send_answer(reply.send, found, head=scope["method"] == "HEAD")
+        await send_answer(reply.send, found)
 
     def _record(self, scope: Scope, reply: "_Reply", arrival: Arrival, seconds: float) -> None:
         path = scope["path"]
@@ -219,8 +223,9 @@ class Gate:
 class _Reply:
     """The way back to the client: adds the headers that every answer carries, and remembers the status."""
 
-    def __init__(self, send: Send, request_id: str, *, secure: bool) -> None:
+    def __init__(self, send: Send, request_id: str, *, secure: bool, head: bool) -> None:
         self._send = send
+        self._head = head
         self.request_id = request_id
         self.status = 0
         self._headers = [(b"x-request-id", request_id.encode()), (b"x-content-type-options", b"nosniff")]
@@ -236,18 +241,34 @@ class _Reply:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             message["headers"] = [*message.get("headers", ()), *self._headers]
+        elif self._head:
+            message["body"] = b""
         await self._send(message)
 
-    async def write(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes, *, head: bool) -> None:
+    async def write(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
         """Answer in one go."""
         length = (b"content-length", str(len(body)).encode())
         await self.send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
-        await self.send({"type": "http.response.body", "body": b"" if head else body})
+        await self.send({"type": "http.response.body", "body": body})
 
 
 def _only_get(scope: Scope) -> None:
     if scope["method"] not in {"GET", "HEAD"}:
         raise MethodNotAllowed("Use GET here.", headers={"Allow": "GET, HEAD"})
+
+
+def _check_scope_asked_for(query: bytes, principal: Principal) -> None:
+    """Raise InsufficientScope unless the principal has the scope that a proxy asks for.
+
+    A question that cannot be read is answered no as well: proxies take a 400 for a fault of theirs.
+    """
+    try:
+        wanted = parse_parameters(query).get("scope")
+        enough = wanted is None or parse_scopes(wanted) <= principal.scopes
+    except (InvalidRequest, InvalidScope) as problem:
+        raise InsufficientScope(problem.detail) from None
+    if not enough:
+        raise InsufficientScope(f"This needs the scope '{wanted}', which the credential does not have.")
 
 
 def _declared_length(scope: Scope) -> int:
@@ -256,7 +277,10 @@ def _declared_length(scope: Scope) -> int:
 
 
 def _limited(receive: Receive) -> Receive:
-    """Count what comes in, so that a body without a declared length is bounded as well."""
+    """Count what comes in, so that a body without a declared length is bounded as well.
+
+    FastAPI turns whatever happens while it reads a body into a 400, except its own kind of exception.
+    """
     size = 0
 
     async def limited() -> Message:
@@ -264,7 +288,7 @@ def _limited(receive: Receive) -> Receive:
         message = await receive()
         size += len(message.get("body", b""))
         if size > LARGEST_BODY:
-            raise BodyTooLarge()
+            raise HTTPException(BodyTooLarge.status)
         return message
 
     return limited

@@ -41,12 +41,12 @@ async def read_body(receive: Receive) -> bytes:
             return b"".join(parts)
 
 
-async def send_answer(send: Send, found: Answer, *, head: bool = False) -> None:
-    """Send a finished response; for HEAD without its body."""
+async def send_answer(send: Send, found: Answer) -> None:
+    """Send a finished response. For HEAD the gate leaves its body out."""
     headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in found.headers.items()]
     headers.append((b"content-length", str(len(found.body)).encode()))
     await send({"type": "http.response.start", "status": found.status, "headers": headers})
-    await send({"type": "http.response.body", "body": b"" if head else found.body})
+    await send({"type": "http.response.body", "body": found.body})
 
 
 async def until_gone(receive: Receive, gone: asyncio.Event) -> None:
