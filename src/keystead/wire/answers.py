@@ -94,9 +94,7 @@ def _oauth_text(text: str) -> str:
 def _account_body(problem: Problem) -> dict[str, Any]:
     if not problem.fields:
         return {"detail": problem.detail}
-    return {
-        "detail": [{"loc": [f.location, *f.name.split(".")], "msg": f.detail, "type": f.code} for f in problem.fields]
-    }
+    return {"detail": [{"loc": [f.location, *_parts(f.name)], "msg": f.detail, "type": f.code} for f in problem.fields]}
 
 
 def _union_body(problem: Problem) -> dict[str, Any]:
@@ -117,10 +115,15 @@ def _union_body(problem: Problem) -> dict[str, Any]:
 def _field(found: FieldProblem, code: str) -> dict[str, str]:
     body = {"code": found.code, "type": f"/problems/{code}", "detail": found.detail}
     if found.location == "body":
-        body["pointer"] = "#/" + found.name.replace("~", "~0").replace("/", "~1").replace(".", "/")
+        body["pointer"] = "#" + "".join("/" + p.replace("~", "~0").replace("/", "~1") for p in _parts(found.name))
     else:
         body["in"], body["parameter"] = found.location, found.name
     return body
+
+
+def _parts(name: str) -> list[str]:
+    """Return the steps from the body to a value; the body itself is no step away."""
+    return name.split(".") if name else []
 
 
 _BODIES: Final[dict[Surface, Callable[[Problem], dict[str, Any]]]] = {
