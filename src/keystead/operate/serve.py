@@ -12,10 +12,11 @@ import time
 from dataclasses import asdict, dataclass
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import click
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.supervisors import Multiprocess
 
 from keystead.app import Application, build_application, open_services
@@ -33,6 +34,11 @@ _READY_WITHIN: Final = 60
 _BACKLOG: Final = 2_048
 _ANY: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared with, not bound to
 _DRAIN: Final = 10
+_LARGEST_FRAMING: Final = 524_288
+"""Bytes of one request that are not its body. From 32 KiB of header fields on the gate answers 431 by itself."""
+_HEAD_TOO_LARGE: Final = (
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +48,39 @@ class Plan:
     data: str
     dev: bool
     public_url: str
+
+
+class Protocol(HttpToolsProtocol):
+    """uvicorn's protocol with two bounds that it lacks: on the length of a head, and between headers and trailers."""
+
+    _framing = 0
+    _body = 0
+
+    def on_message_begin(self) -> None:
+        """Begin to count anew with each request."""
+        super().on_message_begin()
+        self._framing = 0
+
+    def on_headers_complete(self) -> None:
+        """Keep trailers apart: they are not what a proxy checked as headers (RFC 9110, section 6.5.1)."""
+        super().on_headers_complete()
+        self.headers = []
+
+    def on_body(self, body: bytes) -> None:
+        """Count a piece of the body, which the application bounds."""
+        self._body += len(body)
+        super().on_body(body)
+
+    def data_received(self, data: bytes) -> None:
+        """Read on, unless what is not body has grown beyond all measure: a head without end would fill the memory."""
+        self._body = 0
+        super().data_received(data)
+        self._framing += len(data) - self._body
+        if self._framing > _LARGEST_FRAMING and not self.transport.is_closing():
+            cycle = cast("RequestResponseCycle | None", self.cycle)
+            if cycle is None or cycle.response_complete:
+                self.transport.write(_HEAD_TOO_LARGE)
+            self.transport.close()
 
 
 class Server(uvicorn.Server):
@@ -76,6 +115,7 @@ def serve(data: Path, host: str, port: int, workers: int, dev: bool) -> None:
     with plain_errors():
         listening = _listen(host, port)
         settings = _settings(data, host, listening.getsockname()[1], dev=dev)
+        _check_certificate(settings)
         configure_logs(settings.log_level, settings.api_key_prefix)
         open_services(data, settings, SystemClock()).close()  # migrates, and stops here when something is wrong
     if dev:
@@ -121,6 +161,30 @@ def _settings(data: Path, host: str, port: int, *, dev: bool) -> Settings:
     return load_settings(file=data / FILE_NAME, public_url=f"http://{shown}:{port}")
 
 
+def _check_certificate(settings: Settings) -> None:
+    """Raise Refusal when TLS is configured with files that cannot be used."""
+    if settings.tls_certificate is None:
+        if settings.tls_key is not None:
+            raise Refusal("KEYSTEAD_TLS_KEY is set without KEYSTEAD_TLS_CERTIFICATE: set both or none.")
+        return
+    what = "they are not a PEM certificate chain and its private key without a password"
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(
+            settings.tls_certificate, settings.tls_key, _no_password
+        )
+        return
+    except (ssl.SSLError, ValueError):
+        pass
+    except OSError as error:
+        what = error.strerror or what
+    raise Refusal(f"The TLS certificate {settings.tls_certificate} and its key cannot be used: {what}.")
+
+
+def _no_password() -> str:
+    """Answer OpenSSL, which would otherwise ask on the terminal for the password of an encrypted key."""
+    raise ValueError("the key is encrypted")
+
+
 def _is_loopback(host: str) -> bool:
     try:
         return ip_address(host).is_loopback
@@ -136,7 +200,7 @@ def _application(plan: Plan) -> Application:
 def _config(app: Any, settings: Settings, **options: Any) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http="httptools",
+        http=Protocol,
         loop="uvloop",
         ws="none",
         lifespan="on",
