@@ -1,9 +1,9 @@
 """The records and bodies of the balance room. Amounts are whole cents."""
 
 from dataclasses import dataclass
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, StrictStr, StringConstraints
 
 LARGEST_AMOUNT: Final = 10_000
 SHORTEST_KEY: Final = 8
@@ -48,12 +48,19 @@ class LedgerEntry:
     created_at: int
 
 
+def _whole(value: Any) -> Any:
+    """Take 5.0 for 5, which JSON does not tell apart (JSON Schema, section 4.2.3); leave anything else as it is."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 class AddBalanceRequest(BaseModel):
     """What POST /balance/add reads. Members that are not listed are ignored."""
 
     model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
 
-    amount_cents: Annotated[StrictInt, Field(gt=0, le=LARGEST_AMOUNT)] = Field(description="How much to add, in cents.")
+    amount_cents: Annotated[StrictInt, Field(gt=0, le=LARGEST_AMOUNT), BeforeValidator(_whole)] = Field(
+        description="How much to add, in cents."
+    )
     idempotency_key: Annotated[
         StrictStr, StringConstraints(min_length=SHORTEST_KEY, max_length=LONGEST_KEY, pattern=KEY_PATTERN)
     ] = Field(description="Names this payment: however often it is sent with the same key, it is charged once.")
