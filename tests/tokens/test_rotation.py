@@ -14,6 +14,7 @@ from keystead.db.tables import audit_event, signing_key
 from keystead.kernel.scopes import ALL_SCOPES, Role
 from keystead.kernel.secrets import Secret
 from keystead.tokens.models import Algorithm, SigningKeyRow
+from keystead.tokens.rules import remove_at
 from keystead.tokens.signing import UnreadableSigningKey
 from tests.tokens.desk import Desk, open_desk
 
@@ -217,3 +218,20 @@ async def test_making_keys_leaves_the_event_loop_free(tmp_path: Path) -> None:
         assert turns >= 5
     finally:
         desk.close()
+
+
+async def test_a_key_that_has_left_verifies_nothing_any_more(desk: Desk) -> None:
+    ada = await desk.enrol("ada", Role.OWNER)
+    patient = desk.neighbour(access_token_ttl=10**9)  # no setting allows it: a token that would outlive its key
+    try:
+        issued = await patient.tokens.issue_access_token(identity=ada, client_id="c", scopes=ALL_SCOPES, grant_id="g")
+        old = await desk.signing.signer(Algorithm.ACCESS)
+        await desk.signing.rotate_now(at_once=True)
+        await desk.tokens.jwks()
+        desk.clock.advance(remove_at(desk.clock.now()) - desk.clock.now() - 1)
+        assert await desk.tokens.find(issued.token.reveal()) is not None
+        desk.clock.advance(1)
+        assert await desk.tokens.find(issued.token.reveal()) is None
+        assert old.row.kid not in await published(desk)
+    finally:
+        patient.close()
