@@ -3,7 +3,10 @@
 import asyncio
 import base64
 import logging
+import os
 import secrets
+import sys
+import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +22,9 @@ from keystead.kernel.problems import RateLimited, retry_after
 from keystead.kernel.secrets import Secret
 
 T = TypeVar("T")
+
+_PRIORITY: Final = 19
+"""The "nice" value of the hashing threads."""
 
 _log = logging.getLogger(__name__)
 
@@ -58,7 +64,7 @@ class PasswordHasher:
             time_cost=cost.passes, memory_cost=cost.memory, parallelism=cost.lanes, hash_len=32, salt_len=16
         )
         self._nobodys = _hash_of_nothing(cost)
-        self._pool = ThreadPoolExecutor(parallel, thread_name_prefix="passwords")
+        self._pool = ThreadPoolExecutor(parallel, thread_name_prefix="passwords", initializer=_step_back)
         self._free = parallel
         self._longest = waiting
         self._known: deque[asyncio.Future[None]] = deque()
@@ -129,6 +135,12 @@ class PasswordHasher:
                     waiter.set_result(None)
                     return
         self._free += 1
+
+
+def _step_back() -> None:
+    """Let the machine run this thread after those that answer: on Linux a thread has a priority of its own."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _PRIORITY)
 
 
 def _hash_of_nothing(cost: Cost) -> str:

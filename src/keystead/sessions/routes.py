@@ -2,8 +2,9 @@
 
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Request, Security
 from fastapi.responses import JSONResponse, Response
+from fastapi.security import APIKeyCookie
 from pydantic import ValidationError
 
 from keystead.kernel.permissions import Permission
@@ -33,6 +34,9 @@ from keystead.wire.documented import documented
 from keystead.wire.forms import media_type
 from keystead.wire.origin import check_same_site
 
+_declared = APIKeyCookie(
+    name=SESSION_COOKIE, scheme_name="Session", description="The session that a sign-in begins.", auto_error=False
+)
 _NO_STORE: Final = {"Cache-Control": "no-store"}
 _JSON: Final = "application/json"
 _BODY: Final[dict[str, Any]] = {
@@ -101,7 +105,10 @@ class SessionRoutes:
         return response
 
     async def sign_out(
-        self, request: Request, principal: Annotated[Principal, Depends(allow(Permission.SIGN_OUT))]
+        self,
+        request: Request,
+        principal: Annotated[Principal, Depends(allow(Permission.SIGN_OUT))],
+        _: Annotated[str | None, Security(_declared)],
     ) -> Response:
         """End the session that the cookie names, and clear the cookie."""
         check_same_site(request.headers, self._public_url)
