@@ -14,7 +14,7 @@ from keystead.db.tables import membership, user
 from keystead.kernel.ids import new_id
 from keystead.kernel.principal import Identity, Method
 from keystead.kernel.scopes import ALL_SCOPES, ROLE_SCOPES, Role, Scope
-from keystead.oauth.client_ids import LONGEST_NAME
+from keystead.oauth.client_ids import LONGEST_NAME, Description, client_id_of
 from tests.tokens.desk import PUBLIC_URL, Desk, as_role
 
 GRANT = new_id()
@@ -74,8 +74,8 @@ async def test_an_access_token_has_at_most_1024_characters(desk: Desk) -> None:
     desk = desk.neighbour(public_url="https://" + "sign-in.department.example.org".rjust(40, "x"))
     try:
         ada = await desk.enrol("ada", Role.OWNER)
-        described = LONGEST_NAME + 2 + len("FreeBSD") + len("aarch64") + 13
-        client_id = "kc_" + "A" * (described * 4 // 3 + 1)
+        described = Description("n" * LONGEST_NAME, "FreeBSD", "aarch64")
+        client_id = client_id_of(bytes(32), described, 1)
         issued = await desk.tokens.issue_access_token(
             identity=ada, client_id=client_id, scopes=ALL_SCOPES, grant_id=GRANT
         )
