@@ -20,16 +20,17 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(scope="session")
-def _inhabited(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def inhabited(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the directory of an installation with its people, to be copied and not to be changed."""
     directory = tmp_path_factory.mktemp("inhabited")
     make_people(directory)
     return directory
 
 
 @pytest.fixture
-def opened(tmp_path: Path, _inhabited: Path) -> Iterator[OpenHouse]:
+def opened(tmp_path: Path, inhabited: Path) -> Iterator[OpenHouse]:
     """Give a function that opens an installation with its people, with the settings that it is given."""
-    shutil.copytree(_inhabited, tmp_path / "house")
+    shutil.copytree(inhabited, tmp_path / "house")
     with ExitStack() as stack:
 
         def open_one(**options: Any) -> House:
