@@ -1,7 +1,7 @@
 """Secrets: the type that masks them, the formats in which they are issued, and how they are hashed.
 
-Every secret carries at least 256 random bits (user codes excepted, which are guarded by limits), so a fast keyed hash
-is enough to store it (OWASP ASVS 5.0, 11.4); a slow hash would buy nothing and cost every request.
+Every secret carries 256 random bits, an API key at least 107 (user codes excepted, which are guarded by limits), so a
+fast keyed hash is enough to store it (OWASP ASVS 5.0, 11.4); a slow hash would buy nothing and cost every request.
 """
 
 import base64
@@ -9,20 +9,24 @@ import binascii
 import hmac
 import re
 import secrets
-import zlib
 from dataclasses import dataclass
 from typing import Final
 
 _ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _SECRET_CHARACTERS: Final = 43  # 62**43 > 2**256
-_CHECKSUM_CHARACTERS: Final = 6  # 62**6 > 2**32
+_CHECKSUM_CHARACTERS: Final = 2
+_CHECKSUM_PRIME: Final = 3_833  # the largest prime below 62**2
+
+LONGEST_UNBROKEN_KEY: Final = 56
+"""With its colon, as many bytes as GNU ``base64`` puts on one line (docs/decisions/api-key-length.md)."""
+_FEWEST_KEY_CHARACTERS: Final = 18  # 62**18 > 2**107
 
 SESSION_PREFIX: Final = "kss_"
 DEVICE_CODE_PREFIX: Final = "pwd_"
 REFRESH_TOKEN_PREFIX: Final = "pwr_"  # noqa: S105 - a public prefix, not a secret
 
-_API_KEY = re.compile(r"(?P<prefix>[a-z]{2,8})_(?P<host>[A-Za-z0-9_-]{1,340})\.(?P<secret>[0-9A-Za-z]{49})\Z")
-_OPAQUE = re.compile(r"[a-z]{3}_[0-9A-Za-z]{49}\Z")
+_API_KEY = re.compile(r"(?P<prefix>[a-z]{2,8})_(?P<host>[A-Za-z0-9_-]{1,340})\.[0-9A-Za-z]{20,45}\Z")
+_OPAQUE = re.compile(r"[a-z]{3}_[0-9A-Za-z]{45}\Z")
 
 
 class Secret:
@@ -68,12 +72,15 @@ def _base62(number: int, width: int) -> str:
 
 
 def checksum(text: str) -> str:
-    """Return the six characters that end a secret: CRC-32 of all before them, so that a typo costs no look-up."""
-    return _base62(zlib.crc32(text.encode()), _CHECKSUM_CHARACTERS)
+    """Return the two characters that end a secret, so that a typo or a scanner's false hit costs no look-up.
+
+    The text, read as a number, modulo a prime: every change of a single character changes it.
+    """
+    return _base62(int.from_bytes(text.encode()) % _CHECKSUM_PRIME, _CHECKSUM_CHARACTERS)
 
 
-def _random_characters() -> str:
-    return "".join(secrets.choice(_ALPHABET) for _ in range(_SECRET_CHARACTERS))
+def _random_characters(number: int = _SECRET_CHARACTERS) -> str:
+    return "".join(secrets.choice(_ALPHABET) for _ in range(number))
 
 
 def new_opaque(prefix: str) -> Secret:
@@ -98,8 +105,15 @@ def encode_host(public_url: str) -> str:
 
 
 def new_api_key(prefix: str, public_url: str) -> Secret:
-    """Return a fresh API key, ``<prefix>_<base64url of the host>.<43 random characters><checksum>``."""
-    body = f"{prefix}_{encode_host(public_url)}.{_random_characters()}"
+    """Return a fresh API key, ``<prefix>_<base64url of the host>.<random characters><checksum>``.
+
+    It has as many random characters, 43 at most, as let the whole key be encoded on one line; where the host is too
+    long for that to leave 107 random bits, it has 43.
+    """
+    start = f"{prefix}_{encode_host(public_url)}."
+    room = LONGEST_UNBROKEN_KEY - len(start) - _CHECKSUM_CHARACTERS
+    fitting = min(room, _SECRET_CHARACTERS) if room >= _FEWEST_KEY_CHARACTERS else _SECRET_CHARACTERS
+    body = start + _random_characters(fitting)
     return Secret(body + checksum(body))
 
 

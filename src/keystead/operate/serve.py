@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import signal
 import socket
 import ssl
 import sys
@@ -126,6 +127,8 @@ def serve(data: Path, host: str, port: int, workers: int, dev: bool) -> None:
         _serve_together(plan, settings, listening, workers)
     else:
         application = _application(plan)
+        for stopping in (signal.SIGINT, signal.SIGTERM):  # uvicorn raises the signal once more when all is done
+            signal.signal(stopping, lambda *_: sys.exit(0))
         Server(_config(application.asgi, settings), application).run(sockets=[listening])
 
 
