@@ -176,3 +176,15 @@ async def test_tokens_are_masked_wherever_they_are_printed(desk: Desk) -> None:
     shown = f"{issued} {issued!r} {signer!r} {desk.signing!r}"
     assert issued.token.reveal() not in shown
     assert issued.token.reveal()[:12] not in shown
+
+
+async def test_a_token_goes_on_working_when_the_server_has_moved_to_another_address(desk: Desk) -> None:
+    ada = await desk.enrol("ada", Role.OWNER)
+    short_term = (await desk.tokens.issue_short_term(ada)).token.reveal()
+    access = await desk.tokens.issue_access_token(identity=ada, client_id="c", scopes=ALL_SCOPES, grant_id="g")
+    moved = desk.neighbour(public_url="https://sign-in.example.com")
+    try:
+        assert await moved.tokens.find(short_term) is not None
+        assert await moved.tokens.find(access.token.reveal()) is not None
+    finally:
+        moved.close()

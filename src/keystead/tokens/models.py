@@ -94,26 +94,6 @@ class IssuedShortTermToken(NamedTuple):
     expires_at: int
 
 
-class PublicKey(BaseModel):
-    """One published key (RFC 7517, section 4). RSA keys have ``n`` and ``e``; EC keys have ``crv``, ``x`` and ``y``."""
-
-    kty: str
-    use: str
-    alg: str
-    kid: str
-    n: str | None = None
-    e: str | None = None
-    crv: str | None = None
-    x: str | None = None
-    y: str | None = None
-
-
-class PublicKeys(BaseModel):
-    """Every published key (RFC 7517, section 5)."""
-
-    keys: list[PublicKey]
-
-
 class RsaPublicKey(BaseModel):
     """One published RSA key, with exactly these members (RFC 7517, section 4; RFC 7518, section 6.3)."""
 
@@ -125,7 +105,25 @@ class RsaPublicKey(BaseModel):
     use: str = Field(examples=["sig"])
 
 
+class EcPublicKey(BaseModel):
+    """One published elliptic curve key, with exactly these members (RFC 7517, section 4; RFC 7518, section 6.2)."""
+
+    alg: str = Field(examples=["ES256"])
+    crv: str = Field(examples=["P-256"])
+    kid: str
+    kty: str = Field(examples=["EC"])
+    use: str = Field(examples=["sig"])
+    x: str
+    y: str
+
+
 class RsaPublicKeys(BaseModel):
     """The published RSA keys, with which short-term tokens are verified."""
 
     keys: list[RsaPublicKey]
+
+
+class PublicKeys(BaseModel):
+    """Every published key (RFC 7517, section 5)."""
+
+    keys: list[RsaPublicKey | EcPublicKey]

@@ -4,8 +4,10 @@ from typing import Any, Final
 
 from fastapi import APIRouter, Response
 
+from keystead.kernel.problems import RateLimited
 from keystead.tokens.models import PublicKeys, RsaPublicKeys
 from keystead.tokens.service import Tokens
+from keystead.wire.documented import ANYWHERE, documented
 
 LONGEST_CACHING: Final = 300
 """Seconds for which a verifier may keep a key set."""
@@ -29,7 +31,8 @@ class KeySetRoutes:
             self.jwks,
             methods=["GET"],
             summary="Every published signing key",
-            responses={200: {"model": PublicKeys}},
+            operation_id="jwks",
+            responses={200: {"model": PublicKeys}, **documented(*ANYWHERE)},
             **_SCHEMA,
         )
         router.add_api_route(
@@ -37,7 +40,8 @@ class KeySetRoutes:
             self.platform_keys,
             methods=["GET"],
             summary="The published RSA signing keys",
-            responses={200: {"model": RsaPublicKeys}},
+            operation_id="platform_keys",
+            responses={200: {"model": RsaPublicKeys}, **documented(*ANYWHERE, RateLimited)},
             **_SCHEMA,
         )
         return router

@@ -63,22 +63,29 @@ def read_header(text: str) -> Header | None:
         return None
 
 
-def read_access_claims(payload: bytes, *, issuer: str, audience: str, now: int) -> AccessClaims | None:
-    """Return the claims of a verified access token that is ours and not expired (RFC 9068, section 4).
+def account_audience(issuer: str) -> str:
+    """Return the audience of access tokens: the Account API of the server that issues them."""
+    return f"{issuer}/account"
 
-    ``exp`` is exact and ``iat`` refuses nothing, whatever other machines' clocks say (promise J5).
+
+def read_access_claims(payload: bytes, *, now: int) -> AccessClaims | None:
+    """Return the claims of a verified access token that is not expired (RFC 9068, section 4).
+
+    ``exp`` is exact and ``iat`` refuses nothing, whatever other clocks say (promise J5). The key that verified
+    the token belongs to this installation alone, so its issuer is us, under the address that we had then: a server that
+    moved to another address keeps its word (promise O8).
     """
     try:
         claims = _access_claims.decode(payload)
     except msgspec.DecodeError:
         return None
-    return claims if (claims.iss, claims.aud) == (issuer, audience) and now < claims.exp else None
+    return claims if claims.aud == account_audience(claims.iss) and now < claims.exp else None
 
 
-def read_short_term_claims(payload: bytes, *, issuer: str, now: int) -> ShortTermClaims | None:
-    """Return the claims of a verified short-term token that is ours and not expired."""
+def read_short_term_claims(payload: bytes, *, now: int) -> ShortTermClaims | None:
+    """Return the claims of a verified short-term token that is not expired; it is for its issuer."""
     try:
         claims = _short_term_claims.decode(payload)
     except msgspec.DecodeError:
         return None
-    return claims if (claims.iss, claims.aud) == (issuer, issuer) and now < claims.exp else None
+    return claims if claims.aud == claims.iss and now < claims.exp else None

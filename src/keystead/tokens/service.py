@@ -166,7 +166,6 @@ class Tokens:
         self._signing = signing
         self._audit = audit
         self._issuer = settings.public_url
-        self._account_audience = f"{settings.public_url}/account"
 
     async def issue_access_token(
         self, *, identity: Identity, client_id: str, scopes: Scopes, grant_id: str
@@ -181,7 +180,7 @@ class Tokens:
         claims = AccessClaims(
             iss=self._issuer,
             sub=identity.user_id,
-            aud=self._account_audience,
+            aud=rules.account_audience(self._issuer),
             exp=now + lifetime,
             iat=now,
             jti=new_id(),
@@ -290,7 +289,7 @@ class Tokens:
 
     async def _access_principal(self, payload: bytes) -> Principal | None:
         now = self._clock.now()
-        claims = rules.read_access_claims(payload, issuer=self._issuer, audience=self._account_audience, now=now)
+        claims = rules.read_access_claims(payload, now=now)
         if claims is None:
             return None
         identity = await self._db.one(store.MEMBER, {"user_id": claims.sub, "organization_id": claims.org_id})
@@ -301,7 +300,7 @@ class Tokens:
 
     async def _short_term_principal(self, payload: bytes) -> Principal | None:
         now = self._clock.now()
-        claims = rules.read_short_term_claims(payload, issuer=self._issuer, now=now)
+        claims = rules.read_short_term_claims(payload, now=now)
         if claims is None:
             return None
         wanted = {"id": claims.jti, "user_id": claims.sub, "now": now}
