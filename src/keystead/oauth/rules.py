@@ -88,15 +88,16 @@ def decide_refresh(grant: Grant, generation: int, now: int, *, replay_ttl: int, 
 
     The newest token rotates. The one before it gives its successor again while that is unused, for a client that lost
     the answer. The one before that does so for ``race_ttl`` seconds after its successor's first use, for a process that
-    was slow. Any other spent token was copied: the grant ends. A grant that has ended makes no alarm.
+    was slow. Any other spent token was copied: the grant ends. A grant that has ended makes no alarm, and once its
+    newest token has expired none of the older ones leads anywhere.
     """
     if grant.ended_at is not None:
         return RefreshOutcome.ENDED
-    if now >= grant.expires_at:
+    if now >= min(grant.refresh_expires_at, grant.expires_at):
         return RefreshOutcome.EXPIRED
     behind = grant.generation - generation
     if behind == 0:
-        return RefreshOutcome.ROTATE if now < grant.refresh_expires_at else RefreshOutcome.EXPIRED
+        return RefreshOutcome.ROTATE
     window = {1: replay_ttl, 2: race_ttl}.get(behind, 0)
     if behind > 0 and window and now <= grant.rotated_at + window:
         return RefreshOutcome.REPLAY
