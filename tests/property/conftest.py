@@ -7,7 +7,7 @@ from run to run, and one that fails is printed with the steps that lead to it.
 import os
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 from tests.support.installation import Template, make_template
 
@@ -18,6 +18,7 @@ settings.register_profile(
     database=None,
     derandomize="CI" in os.environ,
     print_blob=True,
+    phases=[Phase.explicit, Phase.generate, Phase.shrink],
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("keystead")
