@@ -62,6 +62,7 @@ class CredentialCache:
         entry = Entry(principal)
         if heard != self.heard:
             return entry
+        self._drop(key)
         if len(self._entries) >= self._most:
             self._drop(next(iter(self._entries)))
         self._entries[key] = entry
