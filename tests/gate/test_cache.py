@@ -1,0 +1,224 @@
+"""The cache forgets in the moment in which something may no longer be true (promises V1, V4)."""
+
+import asyncio
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+
+from keystead.app import Services, open_services
+from keystead.db.feed import EVERYTHING
+from keystead.gate.authenticator import Authenticator
+from keystead.gate.cache import CredentialCache, subjects_of
+from keystead.gate.credentials import Kind, Presented
+from keystead.kernel.clock import SystemClock
+from keystead.kernel.principal import Identity, Method, Principal
+from keystead.kernel.problems import Unauthenticated
+from keystead.kernel.scopes import ALL_SCOPES
+from keystead.kernel.settings import Settings
+from keystead.keys.service import Keys
+from tests.gate.serving import Furnished, new_key
+
+NOW = 1_763_800_000
+IDENTITY = Identity("u1", "ada", "ada@example.com", "Ada", 0, None, "o1", "acme", "Acme", "owner")
+
+
+def principal(credential_id: str = "c1", expires_at: int | None = None, user_id: str = "u1") -> Principal:
+    return Principal(replace(IDENTITY, user_id=user_id), Method.API_KEY, ALL_SCOPES, credential_id, expires_at)
+
+
+def test_what_was_put_is_remembered() -> None:
+    cache = CredentialCache()
+    entry = cache.put(b"k", principal(), cache.heard)
+    assert cache.get(b"k", NOW) is entry
+
+
+@pytest.mark.parametrize("subject", ["credential:c1", "user:u1", "organization:o1", EVERYTHING])
+def test_an_entry_is_forgotten_when_its_credential_its_user_or_its_organization_changes(subject: str) -> None:
+    cache = CredentialCache()
+    cache.put(b"k", principal(), cache.heard)
+    cache.put(b"l", principal("c2"), cache.heard)
+    cache.hear(subject)
+    assert cache.get(b"k", NOW) is None
+    assert (cache.get(b"l", NOW) is None) == (subject != "credential:c1")
+
+
+@pytest.mark.parametrize("subject", ["credential:c2", "user:u2", "organization:o2", "device:c1", "grant:c1", "c1", ""])
+def test_an_entry_stays_when_something_else_changes(subject: str) -> None:
+    cache = CredentialCache()
+    cache.put(b"k", principal(), cache.heard)
+    cache.hear(subject)
+    assert cache.get(b"k", NOW) is not None
+
+
+def test_a_credential_is_forgotten_in_the_second_in_which_it_expires() -> None:
+    cache = CredentialCache()
+    cache.put(b"k", principal(expires_at=NOW), cache.heard)
+    assert cache.get(b"k", NOW - 1) is not None
+    assert cache.get(b"k", NOW) is None
+    assert cache.get(b"k", NOW - 1) is None
+
+
+def test_a_look_up_that_began_before_a_change_fills_nothing() -> None:
+    cache = CredentialCache()
+    heard = cache.heard
+    cache.hear("credential:c1")
+    entry = cache.put(b"k", principal(), heard)
+    assert entry.principal == principal()
+    assert cache.get(b"k", NOW) is None
+
+
+def test_when_there_are_too_many_the_oldest_leaves_and_leaves_nothing_behind() -> None:
+    cache = CredentialCache(most=3)
+    for number in range(10):
+        cache.put(bytes([number]), principal(f"c{number}", user_id=f"u{number}"), cache.heard)
+    assert len(cache) == 3
+    assert [number for number in range(10) if cache.get(bytes([number]), NOW)] == [7, 8, 9]
+    assert len(cache._by_subject) == 3 + 3 + 1
+
+
+def test_a_credential_that_is_found_again_with_another_user_leaves_nothing_of_the_first_behind() -> None:
+    cache = CredentialCache(most=1)
+    cache.put(b"k", principal(user_id="u1"), cache.heard)
+    cache.put(b"k", principal(user_id="u2"), cache.heard)
+    cache.hear("user:u1")
+    assert cache.get(b"k", NOW) is not None
+    cache.hear("user:u2")
+    assert (len(cache), cache._by_subject) == (0, {})
+
+
+class CacheMachine(RuleBasedStateMachine):
+    """Puts, changes and expiries in any order, against a model that remembers nothing wrongly."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cache = CredentialCache(most=4)
+        self.true: dict[bytes, Principal] = {}
+        self.begun: list[tuple[bytes, Principal, int]] = []
+
+    @rule(key=st.sampled_from([b"a", b"b", b"c", b"d", b"e", b"f"]))
+    def look_up(self, key: bytes) -> None:
+        found = principal(f"c-{key.decode()}", user_id="u1" if key < b"d" else "u2")
+        self.begun.append((key, found, self.cache.heard))
+        self.true[key] = found
+
+    @rule()
+    def finish(self) -> None:
+        if self.begun:
+            self.cache.put(*self.begun.pop(0))
+
+    @rule(subject=st.sampled_from(["user:u1", "user:u2", "credential:c-a", "credential:c-b", "organization:o1", "*"]))
+    def change(self, subject: str) -> None:
+        self.cache.hear(subject)
+        self.true = {k: p for k, p in self.true.items() if subject != EVERYTHING and subject not in subjects_of(p)}
+
+    @invariant()
+    def nothing_that_changed_is_remembered(self) -> None:
+        for key in (b"a", b"b", b"c", b"d", b"e", b"f"):
+            found = self.cache.get(key, NOW)
+            assert found is None or key in self.true
+
+    @invariant()
+    def it_is_bounded_and_its_index_fits(self) -> None:
+        assert len(self.cache) <= 4
+        indexed = set().union(*self.cache._by_subject.values())
+        assert indexed == set(self.cache._entries)
+
+
+def test_in_any_order_of_look_ups_and_changes_nothing_that_changed_is_remembered() -> None:
+    run_state_machine_as_test(CacheMachine, settings=settings(max_examples=40, stateful_step_count=25, deadline=None))
+    assert len(CacheMachine().cache) == 0
+
+
+# A look-up in flight, interleaved by hand
+
+
+class SlowKeys(Keys):
+    """The room of keys, whose look-up stops after it has read, until it is let go."""
+
+    def __init__(self, **parts: Any) -> None:
+        super().__init__(**parts)
+        self.has_read = asyncio.Event()
+        self.may_answer = asyncio.Event()
+
+    async def find(self, text: str) -> Principal | None:
+        """Read, then wait."""
+        found = await super().find(text)
+        self.has_read.set()
+        await self.may_answer.wait()
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """Services in one process, and an authenticator whose look-up of an API key can be stopped."""
+
+    services: Services
+    slow: SlowKeys
+    authenticator: Authenticator
+    key_id: str
+    presented: Presented
+
+
+@pytest.fixture
+def desk(furnished: Furnished, tmp_path: Path) -> Iterator[Desk]:
+    shutil.copytree(furnished.data, tmp_path / "data")
+    settings = Settings(public_url="https://auth.example.com")
+    key_id, key = new_key(tmp_path / "data", settings.public_url, "ada")
+    services = open_services(tmp_path / "data", settings, SystemClock())
+    slow = SlowKeys(
+        db=services.db,
+        clock=services.clock,
+        keys=services.keys_of_installation,
+        settings=settings,
+        accounts=services.accounts,
+        audit=services.audit,
+    )
+    authenticator = Authenticator(
+        db=services.db,
+        clock=services.clock,
+        key=services.keys_of_installation.credentials,
+        keys=slow,
+        tokens=services.tokens,
+        sessions=services.sessions,
+    )
+    yield Desk(services, slow, authenticator, key_id, Presented(Kind.API_KEY, key))
+    services.close()
+
+
+async def test_a_look_up_in_flight_during_a_revoke_does_not_fill_the_cache(desk: Desk) -> None:
+    in_flight = asyncio.create_task(desk.authenticator.entry(desk.presented))
+    await desk.slow.has_read.wait()
+    await desk.services.keys.revoke_key(desk.key_id)
+    # Somebody else's request hears of the change while the look-up still holds what it read before.
+    assert desk.authenticator.remembered(Presented(Kind.API_KEY, "pwt_other")) is None
+    desk.slow.may_answer.set()
+    assert (await in_flight).principal.credential_id == desk.key_id
+    assert len(desk.authenticator.cache) == 0
+    with pytest.raises(Unauthenticated):
+        await desk.authenticator.entry(desk.presented)
+
+
+async def test_what_a_look_up_put_there_before_anybody_heard_of_the_revoke_is_gone_at_the_next_request(
+    desk: Desk,
+) -> None:
+    in_flight = asyncio.create_task(desk.authenticator.entry(desk.presented))
+    await desk.slow.has_read.wait()
+    await desk.services.keys.revoke_key(desk.key_id)
+    desk.slow.may_answer.set()
+    assert (await in_flight).principal.credential_id == desk.key_id
+    assert desk.authenticator.remembered(desk.presented) is None
+
+
+async def test_a_credential_is_remembered_for_the_kind_that_it_was_sent_as(desk: Desk) -> None:
+    desk.slow.may_answer.set()
+    entry = await desk.authenticator.entry(desk.presented)
+    assert desk.authenticator.remembered(desk.presented) is entry
+    for kind in (Kind.TOKEN, Kind.SESSION, Kind.UNREADABLE):
+        assert desk.authenticator.remembered(Presented(kind, desk.presented.text)) is None
