@@ -63,6 +63,7 @@ from keystead.web.routes import PageRoutes
 from keystead.wire.answers import answer, surface_of
 from keystead.wire.caller import caller_of
 from keystead.wire.limiter import Limiter
+from keystead.wire.methods import allowed_methods
 
 SIGNING_KEYS_EVERY = 60
 """Seconds between two looks at whether a signing key is due."""
@@ -244,7 +245,7 @@ def _new_app(page: ProblemPages, **options: Any) -> FastAPI:
         return told(request, InvalidParameters(fields=fields))
 
     async def unrouted(request: Request, error: HTTPException) -> Response:
-        return told(request, _problem_of(error))
+        return told(request, _problem_of(error, allowed_methods(app.routes, request.scope)))
 
     async def incident(request: Request, _: Exception) -> Response:
         request_id = caller_of(request.scope).request_id
@@ -261,9 +262,9 @@ def _new_app(page: ProblemPages, **options: Any) -> FastAPI:
     return app
 
 
-def _problem_of(error: HTTPException) -> Problem:
+def _problem_of(error: HTTPException, allowed: str) -> Problem:
     if error.status_code == 405:
-        return MethodNotAllowed(headers=error.headers)
+        return MethodNotAllowed(headers={"Allow": allowed})
     if error.status_code == 413:
         return BodyTooLarge()
     return NotFound() if error.status_code == 404 else InvalidRequest()

@@ -3,18 +3,19 @@
 from typing import Any, Final
 
 from keystead.gate.door import SESSION, VERIFY
-from keystead.gate.operations import HEALTH, READY
+from keystead.gate.measures import CONTENT_TYPE
+from keystead.gate.operations import HEALTH, METRICS, READY
 from keystead.kernel.problems import (
     HeadersTooLarge,
     HttpsRequired,
     InsufficientScope,
-    InvalidScope,
+    NotFound,
     RateLimited,
     TwoCredentials,
     Unauthenticated,
     Unavailable,
 )
-from keystead.wire.documented import documented
+from keystead.wire.documented import NO_STORE, SCOPE_PATTERN, documented
 
 _TEXT: Final = {"type": "string"}
 _TRUTH: Final = {"type": "boolean"}
@@ -54,6 +55,12 @@ AUTH_SESSION: Final[dict[str, Any]] = {
 AUTH_SESSION["required"] = [name for name in AUTH_SESSION["properties"] if name not in {
     "organizationDisplayName", "passwordUpdatedAt"}]  # fmt: skip
 
+_WHO: Final = {
+    "User": "The user name.",
+    "Organization": "The name of the organization.",
+    "Scopes": "What the credential may do, separated by spaces.",
+    "Method": "What kind of credential it is.",
+}
 _STATUS: Final[dict[str, Any]] = {"type": "object", "properties": {"status": _TEXT}, "required": ["status"]}
 _READINESS: Final[dict[str, Any]] = {
     "type": "object",
@@ -63,7 +70,7 @@ _READINESS: Final[dict[str, Any]] = {
 
 
 def _json(description: str, schema: dict[str, Any]) -> dict[str, Any]:
-    return {"description": description, "content": {"application/json": {"schema": schema}}}
+    return {"description": description, "headers": NO_STORE, "content": {"application/json": {"schema": schema}}}
 
 
 def _responses(success: dict[str, Any], *problems: Any) -> dict[str, Any]:
@@ -93,21 +100,22 @@ PATHS: Final[dict[str, Any]] = {
                     "name": "scope",
                     "in": "query",
                     "required": False,
-                    "description": "Scopes that the credential must have, separated by spaces.",
-                    "schema": {"type": "string", "pattern": "^[a-z]+:[a-z]+( [a-z]+:[a-z]+)*$"},
+                    "description": "Scopes that the credential must have, separated by spaces. An empty value asks "
+                    "for none.",
+                    "schema": {"type": "string", "pattern": SCOPE_PATTERN},
                 }
             ],
             "responses": _responses(
                 {
                     "description": "A valid credential.",
-                    "headers": {
-                        f"X-Keystead-{name}": {"required": True, "schema": _TEXT}
-                        for name in ("User", "Organization", "Scopes", "Method")
+                    "headers": NO_STORE
+                    | {
+                        f"X-Keystead-{name}": {"description": meaning, "required": True, "schema": _TEXT}
+                        for name, meaning in _WHO.items()
                     },
                 },
                 *_REFUSALS,
                 InsufficientScope,
-                InvalidScope,
             ),
         }
     },
@@ -128,6 +136,22 @@ PATHS: Final[dict[str, Any]] = {
                 **_responses(_json("It can.", _READINESS), HeadersTooLarge),
                 "503": _json("It cannot; the checks say why.", _READINESS),
             },
+        }
+    },
+    METRICS: {
+        "get": {
+            "operationId": "metrics",
+            "summary": "What does this node count? For the networks that the setting metrics_networks names",
+            "tags": ["Operation"],
+            "responses": _responses(
+                {
+                    "description": "The counters, in Prometheus's text format.",
+                    "headers": NO_STORE,
+                    "content": {CONTENT_TYPE: {"schema": _TEXT}},
+                },
+                NotFound,
+                HeadersTooLarge,
+            ),
         }
     },
 }

@@ -23,6 +23,7 @@ from keystead.keys.models import (
 from keystead.keys.service import Keys
 from keystead.wire.access import allow_bearer
 from keystead.wire.caller import caller_of
+from keystead.wire.documented import NO_STORE
 from keystead.wire.openapi import ERROR_RESPONSES, refusals
 
 PREFIX: Final = "/service/v1"
@@ -86,7 +87,7 @@ class AppsRoutes:
             tags=["API keys"],
             summary="Create an API key",
             operation_id="create_api_key",
-            responses=_MissingOr,
+            responses={**_MissingOr, 200: {"headers": NO_STORE}},
         )
         router.add_api_route(
             keys + "/{api_key_id}",

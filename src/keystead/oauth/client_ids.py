@@ -19,7 +19,7 @@ BUILT_IN: Final = {"parallel-cli": Client("parallel-cli", "parallel-cli", "", ""
 
 LONGEST_NAME: Final = 64
 LONGEST_PLATFORM: Final = 24
-_LONGEST_SENT: Final = 512
+LONGEST_SENT: Final = 512
 _LONGEST_ID: Final = 700
 _MAC_BYTES: Final = 12
 _VERSION: Final = 1
@@ -89,8 +89,8 @@ def read_client_id(key: bytes, client_id: str) -> tuple[Description, int] | None
 
 def _platform(platform: Mapping[Any, Any], name: str) -> str:
     value = platform.get(name, "")
-    if not isinstance(value, str) or len(value) > _LONGEST_SENT:
-        raise InvalidClientMetadata(f"platform.{name} is not a string of at most {_LONGEST_SENT} characters.")
+    if not isinstance(value, str) or len(value) > LONGEST_SENT:
+        raise InvalidClientMetadata(f"platform.{name} is not a string of at most {LONGEST_SENT} characters.")
     return _shown(value, f"platform.{name}", LONGEST_PLATFORM, cut=True) if value.strip() else ""
 
 

@@ -3,18 +3,23 @@
 from typing import Any, Final
 
 from keystead.kernel.problems import (
-    BodyTooLarge,
-    HeadersTooLarge,
-    HttpsRequired,
+    AccessDenied,
+    AuthorizationPending,
+    ExpiredToken,
     InvalidClient,
-    InvalidRequest,
+    InvalidClientMetadata,
+    InvalidGrant,
+    InvalidScope,
     Problem,
     RateLimited,
-    Unavailable,
+    SlowDown,
+    UnsupportedGrantType,
     UnsupportedMediaType,
 )
-from keystead.oauth.client_ids import LONGEST_NAME
+from keystead.oauth.client_ids import LONGEST_NAME, LONGEST_SENT
 from keystead.oauth.routes import DEVICE_CODE, REGISTER, REVOKE, TOKEN
+from keystead.oauth.service import DEVICE_CODE as DEVICE_GRANT
+from keystead.wire.documented import ANYWHERE, NO_STORE, REFUSAL_HEADERS, SCOPE_PATTERN
 from keystead.wire.forms import FORM
 
 _TEXT: Final = {"type": "string"}
@@ -31,13 +36,16 @@ _ERROR: Final[dict[str, Any]] = {
     "required": ["error", "error_description", "message"],
     "additionalProperties": False,
 }
-_COMMON: Final[tuple[type[Problem], ...]] = (
-    InvalidRequest, HttpsRequired, BodyTooLarge, UnsupportedMediaType, RateLimited, HeadersTooLarge, Unavailable,
-)  # fmt: skip
+_COMMON: Final[tuple[type[Problem], ...]] = (*ANYWHERE, UnsupportedMediaType, RateLimited)
 
 
 def _object(required: dict[str, Any], optional: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
     return {"type": "object", "properties": {**required, **(optional or {})}, "required": list(required), **more}
+
+
+def _form(required: dict[str, Any], optional: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
+    """Return the schema of a form: no parameter comes twice, and one that is not listed is ignored (RFC 6749, 3.1)."""
+    return _object(required, optional, additionalProperties=_SENT, **more)
 
 
 def _operation(
@@ -45,28 +53,47 @@ def _operation(
     *problems: type[Problem],
 ) -> dict[str, Any]:  # fmt: skip
     status, answer = success
-    found: dict[str, Any] = {"description": "Done."}
+    done: dict[str, Any] = {"description": "Done.", "headers": NO_STORE}
     if answer is not None:
-        found["content"] = {"application/json": {"schema": answer}}
-    responses: dict[str, Any] = {str(status): found}
-    for problem in (*_COMMON, *problems):
-        known = responses.get(str(problem.status), {"description": ""})["description"]
-        responses[str(problem.status)] = {
-            "description": f"{known} {problem.title}.".strip(),
-            "content": {"application/json": {"schema": _ERROR}},
-        }
+        done["content"] = {"application/json": {"schema": answer}}
     return {
         "post": {
             "operationId": name,
             "summary": summary,
             "tags": ["Device sign-in"],
             "requestBody": {"required": True, "content": {media: {"schema": body}}},
-            "responses": responses,
+            "responses": {str(status): done, **_refusals(*_COMMON, *problems)},
         }
     }
 
 
-_NAME: Final = {"type": "string", "minLength": 1, "maxLength": LONGEST_NAME, "pattern": "^[A-Za-z0-9._-]+$"}
+def _refusals(*problems: type[Problem]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for problem in problems:
+        response = found.setdefault(str(problem.status), {"description": ""})
+        response["description"] = f"{response['description']} {problem.title} (`{problem.oauth_error}`).".strip()
+        response["headers"] = NO_STORE | REFUSAL_HEADERS.get(problem.status, {})
+        response["content"] = {"application/json": {"schema": _ERROR}}
+    return found
+
+
+_SENT: Final = {"type": "string", "pattern": "^[^\\u0000]*$"}
+_NOT_EMPTY: Final = {"minLength": 1}
+_SCOPE: Final = {"type": "string", "pattern": SCOPE_PATTERN, "description": "Scopes, separated by spaces."}
+_NAME: Final = {
+    "type": "string",
+    "minLength": 1,
+    "description": f"What people see when they decide: 1 to {LONGEST_NAME} characters that can be shown, counted after "
+    "normalization (Unicode NFC) and without spaces around and between that are too many.",
+    "examples": ["acme-cli"],
+}
+_MACHINE: Final = {"type": "string", "maxLength": LONGEST_SENT, "description": "Shown to people as well."}
+_PLATFORM: Final = {
+    "type": ["object", "null"],
+    "description": "What the client runs on. Other members are ignored.",
+    "properties": {"system": _MACHINE, "machine": _MACHINE},
+    "examples": [{"system": "Linux", "machine": "x86_64"}],
+}
 _CODES: Final = _object(
     {
         "device_code": _TEXT,
@@ -106,33 +133,54 @@ PATHS: Final[dict[str, Any]] = {
         "register",
         "Register a client (RFC 7591)",
         "application/json",
-        _object({"client_name": _NAME}, {"platform": {"type": "object", "additionalProperties": _TEXT}}),
+        _object({"client_name": _NAME}, {"platform": _PLATFORM}),
         (201, _REGISTRATION),
+        InvalidClientMetadata,
     ),
     DEVICE_CODE: _operation(
         "device_code",
         "Start a device sign-in (RFC 8628, section 3.1)",
         FORM,
-        _object({"client_id": _TEXT}, {"scope": _TEXT}),
+        _form({"client_id": _SENT | _NOT_EMPTY}, {"scope": _SCOPE}),
         (200, _CODES),
+        InvalidScope,
         InvalidClient,
     ),
     TOKEN: _operation(
         "token",
         "Exchange a device code or a refresh token for tokens (RFC 6749, section 3.2)",
         FORM,
-        _object(
-            {"grant_type": {"enum": ["urn:ietf:params:oauth:grant-type:device_code", "refresh_token"]}},
-            {"client_id": _TEXT, "device_code": _TEXT, "refresh_token": _TEXT, "scope": _TEXT},
+        _form(
+            {"grant_type": {"enum": [DEVICE_GRANT, "refresh_token"]}},
+            {
+                "client_id": _SENT | {"description": "Needed with a device code."},
+                "device_code": _SENT | {"description": "Needed with the device code grant."},
+                "refresh_token": _SENT | {"description": "Needed with the refresh token grant."},
+                "scope": _SCOPE | {"description": "With a refresh token: fewer scopes than were granted."},
+            },
         ),
         (200, _TOKENS),
+        InvalidGrant,
+        InvalidScope,
+        UnsupportedGrantType,
+        AuthorizationPending,
+        SlowDown,
+        AccessDenied,
+        ExpiredToken,
         InvalidClient,
     ),
     REVOKE: _operation(
         "revoke",
         "Sign out: revoke a refresh token and the grant behind it (RFC 7009)",
         FORM,
-        _object({"refresh_token": _TEXT}),
+        _form(
+            {},
+            {
+                "refresh_token": _SENT,
+                "token": _SENT | {"description": "The same under the name that RFC 7009 gives it."},
+            },
+            anyOf=[_object({"refresh_token": _NOT_EMPTY}), _object({"token": _NOT_EMPTY})],
+        ),
         (200, None),
     ),
 }

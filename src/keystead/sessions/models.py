@@ -72,7 +72,13 @@ class SessionHolder:
 class PasswordSignIn(BaseModel):
     """The body of a sign-in. Members that are not listed are ignored."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True, strict=True)
+    model_config = ConfigDict(
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+        strict=True,
+        json_schema_extra={"examples": [{"username": "ada", "password": "correct horse battery staple"}]},
+    )
 
     username: str = Field(description="The user name or the e-mail address.", min_length=1, max_length=320)
     password: SecretStr = Field(description="The password.", min_length=1, max_length=1_024)

@@ -10,7 +10,6 @@ from pydantic import ValidationError
 from keystead.kernel.permissions import Permission
 from keystead.kernel.principal import Principal
 from keystead.kernel.problems import (
-    BodyTooLarge,
     CredentialNotAllowed,
     CrossSite,
     FieldProblem,
@@ -18,8 +17,8 @@ from keystead.kernel.problems import (
     InvalidParameters,
     InvalidRequest,
     RateLimited,
+    TwoCredentials,
     Unauthenticated,
-    Unavailable,
     UnsupportedMediaType,
     WrongSignIn,
 )
@@ -30,14 +29,17 @@ from keystead.sessions.service import Sessions
 from keystead.wire.access import allow
 from keystead.wire.asgi import read_body
 from keystead.wire.caller import caller_of
-from keystead.wire.documented import documented
+from keystead.wire.documented import ANYWHERE, NO_STORE, documented
 from keystead.wire.forms import media_type
 from keystead.wire.origin import check_same_site
 
 _declared = APIKeyCookie(
-    name=SESSION_COOKIE, scheme_name="Session", description="The session that a sign-in begins.", auto_error=False
+    name=SESSION_COOKIE, scheme_name="cookie", description="The session that a sign-in begins.", auto_error=False
 )
 _NO_STORE: Final = {"Cache-Control": "no-store"}
+_COOKIE_SET: Final[dict[str, Any]] = NO_STORE | {
+    "Set-Cookie": {"description": "The session begins or ends.", "required": True, "schema": {"type": "string"}}
+}
 _JSON: Final = "application/json"
 _BODY: Final[dict[str, Any]] = {
     "requestBody": {"required": True, "content": {_JSON: {"schema": PasswordSignIn.model_json_schema()}}}
@@ -62,17 +64,13 @@ class SessionRoutes:
             status_code=204,
             response_class=Response,
             summary="Sign in with a password",
-            responses=documented(
-                InvalidRequest,
-                WrongSignIn,
-                CrossSite,
-                Forbidden,
-                BodyTooLarge,
-                UnsupportedMediaType,
-                InvalidParameters,
-                RateLimited,
-                Unavailable,
-            ),
+            operation_id="sign_in",
+            responses={
+                204: {"headers": _COOKIE_SET},
+                **documented(
+                    *ANYWHERE, WrongSignIn, CrossSite, Forbidden, UnsupportedMediaType, InvalidParameters, RateLimited
+                ),
+            },
             openapi_extra=_BODY,
         )
         router.add_api_route(
@@ -81,9 +79,11 @@ class SessionRoutes:
             methods=["POST"],
             response_model=SignedOut,
             summary="Sign out",
-            responses=documented(
-                InvalidRequest, Unauthenticated, CrossSite, CredentialNotAllowed, RateLimited, Unavailable
-            ),
+            operation_id="sign_out",
+            responses={
+                200: {"headers": _COOKIE_SET},
+                **documented(*ANYWHERE, TwoCredentials, Unauthenticated, CrossSite, CredentialNotAllowed, RateLimited),
+            },
         )
         return router
 

@@ -1,8 +1,55 @@
 """What OpenAPI says of problems, so that every status that an endpoint answers is documented (promise O9)."""
 
+from collections.abc import Mapping
 from typing import Any, Final
 
-from keystead.kernel.problems import Problem
+from keystead.kernel.problems import (
+    BodyTooLarge,
+    HeadersTooLarge,
+    HttpsRequired,
+    InvalidRequest,
+    Problem,
+    RateLimited,
+    Unauthenticated,
+    Unavailable,
+)
+from keystead.kernel.scopes import Scope
+
+_ONE_SCOPE: Final = f"({'|'.join(Scope)})"
+SCOPE_PATTERN: Final = f"^ *({_ONE_SCOPE} +)*{_ONE_SCOPE}?$"
+"""What a list of scopes may be (RFC 6749, section 3.3); an empty one counts as none (section 3.1)."""
+
+NO_STORE: Final[dict[str, Any]] = {
+    "Cache-Control": {
+        "description": "The answer carries a secret, or says who somebody is: it is kept nowhere.",
+        "required": True,
+        "schema": {"type": "string", "const": "no-store"},
+    }
+}
+_SECONDS: Final = {
+    "Retry-After": {
+        "description": "In how many seconds to try again.",
+        "required": True,
+        "schema": {"type": "integer", "minimum": 1},
+    }
+}
+REFUSAL_HEADERS: Final[Mapping[int, dict[str, Any]]] = {
+    Unauthenticated.status: {
+        "WWW-Authenticate": {
+            "description": "How to authenticate (RFC 9110, section 11.6.1).",
+            "required": True,
+            "schema": {"type": "string"},
+        }
+    },
+    RateLimited.status: _SECONDS,
+    Unavailable.status: _SECONDS,
+}
+"""What a refusal says in its headers, by its status, on every surface."""
+
+ANYWHERE: Final[tuple[type[Problem], ...]] = (
+    InvalidRequest, HttpsRequired, BodyTooLarge, HeadersTooLarge, Unavailable,
+)  # fmt: skip
+"""What the gate and the database may answer before any route is asked."""
 
 PROBLEM_SCHEMA: Final[dict[str, Any]] = {
     "title": "Problem",
@@ -41,9 +88,9 @@ def documented(*problems: type[Problem]) -> dict[int | str, dict[str, Any]]:
     """Return the ``responses`` of an endpoint that answers these problems as ``application/problem+json``."""
     found: dict[int | str, dict[str, Any]] = {}
     for problem in problems:
-        known = found.get(problem.status)
-        found[problem.status] = {
-            "description": f"{problem.title}." if known is None else f"{known['description']} {problem.title}.",
-            "content": {"application/problem+json": {"schema": PROBLEM_SCHEMA}},
-        }
+        response = found.setdefault(problem.status, {"description": ""})
+        response["description"] = f"{response['description']} {problem.title}.".strip()
+        response["content"] = {"application/problem+json": {"schema": PROBLEM_SCHEMA}}
+        if problem.status in REFUSAL_HEADERS:
+            response["headers"] = REFUSAL_HEADERS[problem.status]
     return found
