@@ -1,0 +1,127 @@
+"""OpenAPI is the truth: whatever is sent, the answer is one that the documents describe (promise O9).
+
+Every check of schemathesis is on, for every operation of both documents. The two tables below are the only exceptions,
+each with its reason.
+"""
+
+from base64 import b64encode
+from typing import Any, Final
+
+import pytest
+
+from tests.openapi.conftest import Opened
+from tests.openapi.exploration import Case, Credential, Credentials, Exploration, explore, in_turn
+
+NO_ID = "404: an id that nobody gave names nothing"
+ALSO_RIGHT: Final[dict[str, tuple[list[int], str]]] = {
+    "POST /service/v1/apps": ([409], "an app's name is unique in its organization"),
+    "DELETE /service/v1/apps/{app_id}": ([404], NO_ID),
+    "GET /service/v1/apps/{app_id}/keys": ([404], NO_ID),
+    "POST /service/v1/apps/{app_id}/keys": ([404], NO_ID),
+    "DELETE /service/v1/apps/{app_id}/keys/{api_key_id}": ([404], NO_ID),
+    "POST /service/v1/balance/add": ([409], "an idempotency key that was used with another amount is refused"),
+    "POST /getServiceKeys/device/code": ([401], "a client id that nobody gave is unknown (RFC 6749, section 5.2)"),
+    "GET /verify": ([403], "a session and an API key have fewer scopes than there are"),
+    "POST /api/sso/password/login": ([401], "a password cannot be made up"),
+}
+"""What ``positive_data_acceptance`` takes for an answer to a request that fits its schema, beyond 2xx."""
+
+EXCLUDED: Final[dict[tuple[str, str], str]] = {
+    ("POST /getServiceKeys/token", "positive_data_acceptance"): (
+        "a device code or refresh token cannot be made up, and RFC 6749, section 5.2, answers 400 to one that was"
+    ),
+}
+"""Checks that are off for one operation."""
+
+CHECKS: Final = {
+    "not_a_server_error", "status_code_conformance", "content_type_conformance", "response_headers_conformance",
+    "response_schema_conformance", "negative_data_rejection", "positive_data_acceptance", "missing_required_header",
+    "unsupported_method", "allow_header_conformance", "use_after_free", "ensure_resource_availability", "ignored_auth",
+    "object_level_authorization",
+}  # fmt: skip
+"""Every check that schemathesis has."""
+
+pytestmark = pytest.mark.timeout(300)
+
+
+def configured() -> list[dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for operation, (statuses, _) in ALSO_RIGHT.items():
+        found.setdefault(operation, {})["positive_data_acceptance"] = {"expected-statuses": ["2xx", *statuses]}
+    for operation, check in EXCLUDED:
+        found.setdefault(operation, {})[check] = {"enabled": False}
+    return [{"include-name": operation, "checks": checks} for operation, checks in found.items()]
+
+
+def bearer(opened: Opened) -> Credential:
+    return {"Authorization": f"Bearer {opened.token}"}
+
+
+def basic(opened: Opened) -> Credential:
+    return {"Authorization": f"Basic {b64encode(f'{opened.api_key}:'.encode()).decode()}"}
+
+
+def cookie(opened: Opened) -> Credential:
+    return {"cookie:cloud.sso": opened.session()}
+
+
+def fit_to_be_shown(case: Case) -> None:
+    """Give a client that registers a name and a platform that can be shown: which can is Unicode's to say."""
+    if case.operation.label != "POST /getServiceKeys/register" or not isinstance(case.body, dict):
+        return
+    name, platform = case.body.get("client_name"), case.body.get("platform")
+    if isinstance(name, str):
+        case.body["client_name"] = shown(name)[:20].strip() or "x"
+    if isinstance(platform, dict):
+        for key, value in platform.items():
+            if key in {"system", "machine"} and isinstance(value, str):
+                platform[key] = shown(value)
+
+
+def shown(text: str) -> str:
+    return "".join(character if character.isprintable() else "x" for character in text)
+
+
+def unexplained(found: Exploration) -> str:
+    return f"{len(found.failures)} failures\n\n" + "\n".join(sorted(set(found.failures)))
+
+
+def test_no_answer_of_the_account_api_is_undocumented_whatever_is_sent(opened: Opened) -> None:
+    operations = (
+        "GET /service/v1/apps", "POST /service/v1/apps", "DELETE /service/v1/apps/{app_id}",
+        "GET /service/v1/apps/{app_id}/keys", "POST /service/v1/apps/{app_id}/keys",
+        "DELETE /service/v1/apps/{app_id}/keys/{api_key_id}", "GET /service/v1/balance", "POST /service/v1/balance/add",
+    )  # fmt: skip
+    found = explore(
+        f"{opened.url}/account/service/openapi.json",
+        f"{opened.url}/account",
+        Credentials(dict.fromkeys(operations, lambda: bearer(opened))),
+        configured(),
+    )
+    assert not found.failures, unexplained(found)
+    assert found.checks.keys() == CHECKS
+    assert found.answers.keys() == set(operations)
+    assert all(statuses[200] and statuses[401] for statuses in found.answers.values()), found.answers
+
+
+def test_no_answer_of_the_rest_is_undocumented_whatever_is_sent(opened: Opened) -> None:
+    every_kind = in_turn(bearer(opened), basic(opened), cookie(opened))
+    found = explore(
+        f"{opened.url}/openapi.json",
+        opened.url,
+        Credentials(
+            {
+                "GET /api/auth/session": every_kind,
+                "GET /verify": every_kind,
+                "POST /api/sso/logout": lambda: cookie(opened),
+            }
+        ),
+        configured(),
+        fit_to_be_shown,
+    )
+    assert not found.failures, unexplained(found)
+    assert found.checks.keys() >= CHECKS - {"use_after_free", "ensure_resource_availability"}
+    refused = {"POST /getServiceKeys/token"}
+    for operation, statuses in found.answers.items():
+        assert operation in refused or any(200 <= status < 300 for status in statuses), f"{operation}: {statuses}"
+    assert len(found.answers) == 13
