@@ -16,12 +16,15 @@ from dataclasses import dataclass
 from email.message import Message
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 import click
 
 from keystead.cli.options import data_option, examples
+
+if TYPE_CHECKING:
+    from keystead.kernel.settings import Settings
 
 LEAST_FREE: Final = 512 * 1024 * 1024
 """Bytes that should be free where the database is."""
@@ -65,7 +68,7 @@ def doctor(ctx: click.Context, data: Path, url: str | None) -> None:
 def examine(data: Path) -> Iterator[Finding]:
     """Check an installation on its host."""
     from keystead.db.installation import DATABASE_FILE
-    from keystead.kernel.settings import Settings, SettingsError
+    from keystead.kernel.settings import SettingsError
     from keystead.operate.installation import read_settings
 
     settings: Settings | None = None
@@ -91,7 +94,7 @@ def examine(data: Path) -> Iterator[Finding]:
         yield _master_secret(data, settings)
 
 
-def _public_url(settings: Any) -> Finding:
+def _public_url(settings: "Settings") -> Finding:
     name = "public address"
     if not settings.public_url:
         return Finding(name, "It is not set: set KEYSTEAD_PUBLIC_URL to the https address that people use.")
@@ -100,13 +103,13 @@ def _public_url(settings: Any) -> Finding:
     return Finding(name)
 
 
-def _tls(settings: Any) -> Finding:
+def _tls(settings: "Settings") -> Finding:
     name = "TLS files"
     certificate, key = settings.tls_certificate, settings.tls_key
-    if (certificate is None) != (key is None):
-        return Finding(name, "Set both KEYSTEAD_TLS_CERTIFICATE and KEYSTEAD_TLS_KEY, or neither.")
-    if certificate is None:
+    if certificate is None and key is None:
         return Finding(name)
+    if certificate is None or key is None:
+        return Finding(name, "Set both KEYSTEAD_TLS_CERTIFICATE and KEYSTEAD_TLS_KEY, or neither.")
     try:
         ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(certificate, key)
     except (OSError, ssl.SSLError) as error:
@@ -114,7 +117,7 @@ def _tls(settings: Any) -> Finding:
     return Finding(name) if _private(key) else Finding(name, f"Others can read {key}: run chmod 600 {key}")
 
 
-def _proxies(settings: Any) -> Finding:
+def _proxies(settings: "Settings") -> Finding:
     name = "trusted proxies"
     if any(network.prefixlen == 0 for network in settings.trusted_proxies):
         return Finding(name, "Every address is trusted: list only your proxies in KEYSTEAD_TRUSTED_PROXIES.")
@@ -188,14 +191,14 @@ def _clock(connection: sqlite3.Connection) -> Finding:
     return Finding("clock")
 
 
-def _master_secret(data: Path, settings: Any) -> Finding:
-    from keystead.db.installation import InstallationError, open_installation
+def _master_secret(data: Path, settings: "Settings") -> Finding:
+    from keystead.db.installation import DATABASE_FILE, InstallationError, open_installation
     from keystead.db.migrate import NEWEST, revision_of
     from keystead.kernel.clock import SystemClock
     from keystead.operate.installation import master_secret_of
 
     try:
-        if revision_of(data / "keystead.db") == NEWEST:  # else opening it would change it
+        if revision_of(data / DATABASE_FILE) == NEWEST:  # else opening it would change it
             open_installation(data, master_secret_of(settings), SystemClock())
     except (InstallationError, sqlite3.Error) as error:
         return Finding("master secret", str(error))
