@@ -6,12 +6,11 @@ from typing import Any
 import httpx
 import pytest
 
-from keystead.kernel.ids import new_id
 from keystead.kernel.principal import Method
 from keystead.kernel.scopes import Scope
 from tests.keys.house import House
 
-APP, KEY = new_id(), new_id()
+APP, KEY = "01a200a2-5d13-7907-b688-1eb139dfedf5", "01a200a2-5d13-7907-b688-1eb139dfedf6"
 ROUTES = {
     ("GET", "/apps"): Scope.APPS_READ,
     ("POST", "/apps"): Scope.APPS_CREATE,
