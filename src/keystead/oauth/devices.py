@@ -42,6 +42,8 @@ from keystead.oauth.waiting import SUBJECT, WaitingRoom
 GUESS_WINDOW = 3_600
 """Seconds over which wrong user codes are counted (promise D6)."""
 _GUESS_STEP = 60
+_GUESS_KEPT = GUESS_WINDOW + _GUESS_STEP
+"""How long a minute's wrong codes count from its beginning: until the last of them is as old as the window is long."""
 _CODE_ATTEMPTS = 5
 _UNDECIDED = ("last_poll_ms", "decided_at", "decided_by", "decided_session", "organization_id", "granted_scopes")
 
@@ -239,19 +241,15 @@ class Devices:
                 f"address:{address}": self._settings.limit_wrong_codes_address,
             }
             for subject, most in limits.items():
-                guesses = await tx.one(store.GUESSES, {"subject": subject, "since": now - GUESS_WINDOW})
+                guesses = await tx.one(store.GUESSES, {"subject": subject, "since": now - _GUESS_KEPT})
                 if guesses is not None and guesses.oldest is not None and guesses.tried >= most:
-                    wait = guesses.oldest + GUESS_WINDOW - now
+                    wait = guesses.oldest + _GUESS_KEPT - now
                     return RateLimited("Too many wrong codes. Wait before you try another.", headers=retry_after(wait))
             device = await tx.one(store.DEVICE_BY_USER_CODE, {"hash": self._user_code_hash(user_code)})
             if device is None:
                 minute = now - now % _GUESS_STEP
                 for subject in limits:
-                    row = {
-                        "subject": subject,
-                        "window_start": minute,
-                        "expires_at": minute + GUESS_WINDOW + _GUESS_STEP,
-                    }
+                    row = {"subject": subject, "window_start": minute, "expires_at": minute + _GUESS_KEPT}
                     await tx.run(store.COUNT_GUESS, row)
             return device
 
