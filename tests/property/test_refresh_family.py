@@ -58,11 +58,8 @@ class Family:
         steps = len(self.tokens) - 1 - place
         if self.ended or now >= self.refresh_expires_at or now >= self.expires_at:
             return None
-        if (
-            steps > 2
-            or (steps == 2 and now > self.rotated_at + RACE)
-            or (steps == 1 and now > self.rotated_at + REPLAY)
-        ):
+        window = {0: GRANT_LIFE, 1: REPLAY, 2: RACE}.get(steps, -1)
+        if now > self.rotated_at + window:
             self.ended, self.alarmed = "reuse", True
             return None
         return place + 1

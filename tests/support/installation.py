@@ -147,10 +147,12 @@ class Installation:
         """Look at a code, as the page does for whoever is signed in; ada without ``person``."""
         return await self.services.oauth.devices.look_up(user_code, (person or self.ada).id, address)
 
-    async def decide(self, view: DeviceView, person: Person | None = None, *, approve: bool = True) -> bool:
-        """Decide about a sign-in that was looked at."""
+    async def decide(
+        self, view: DeviceView, person: Person | None = None, *, approve: bool = True, organization: str | None = None
+    ) -> bool:
+        """Decide about a sign-in that was looked at, for acme unless another organization's id is given."""
         who = person or self.ada
-        decision = Decision(approve, self.acme, who.id, "session", ADDRESS)
+        decision = Decision(approve, organization or self.acme, who.id, "session", ADDRESS)
         return await self.services.oauth.devices.decide(view, decision, who.role, "Acme")
 
     async def approve(self, codes: DeviceCodes, person: Person | None = None) -> bool:
