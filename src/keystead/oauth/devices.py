@@ -201,7 +201,7 @@ class Devices:
             return _Polled(PollOutcome.CONSUMED)
         grant = await self._grants.open(tx, device, now)
         if grant is None:
-            return _Polled(PollOutcome.DENIED)
+            raise AccessDenied()  # which undoes the redemption too: nothing was given for it
         await self._audit.record(
             tx,
             "grant:open",
