@@ -65,6 +65,8 @@ from keystead.wire.caller import caller_of
 from keystead.wire.limiter import Limiter
 from keystead.wire.methods import allowed_methods
 
+CHANGES_EVERY = 1
+"""Seconds between two looks at the feed of changes, beside the look that each request with a credential takes."""
 SIGNING_KEYS_EVERY = 60
 """Seconds between two looks at whether a signing key is due."""
 
@@ -284,6 +286,7 @@ def _lifespan(
         await services.signing_keys.ensure()
         tasks = [
             asyncio.create_task(_keep_signing_keys(services.signing_keys)),
+            asyncio.create_task(_hear_changes(services.db)),
             asyncio.create_task(last_use.write_for_ever()),
         ]
         try:
@@ -295,6 +298,16 @@ def _lifespan(
             services.close()
 
     return lifespan
+
+
+async def _hear_changes(db: SqliteDatabase) -> None:
+    """Hear of changes while no request asks: which key signs, for instance, is nobody's credential."""
+    while True:
+        await asyncio.sleep(CHANGES_EVERY)
+        try:
+            await db.changes()
+        except DatabaseError:
+            _log.warning("the feed of changes could not be read; every request that needs it asks for itself")
 
 
 async def _keep_signing_keys(signing_keys: SigningKeys) -> None:

@@ -121,12 +121,26 @@ def test_on_a_terminal_a_password_is_asked_for_twice_and_not_shown(data: Path) -
 def test_keys_and_tokens_are_made_for_the_address_that_is_configured(data: Path) -> None:
     for command in (("create-key", "--user", "ada", "--title", "t"), ("create-token", "--user", "ada")):
         found = admin(data, *command)
-        assert (found.returncode, found.stdout) == (1, "")
-        assert "Set KEYSTEAD_PUBLIC_URL first" in found.stderr
+        assert (found.returncode, found.stdout.count("\n")) == (0, 1)
+        assert "The server's address is not set, so this names http://127.0.0.1:8080." in found.stderr
         made = admin(data, *command, KEYSTEAD_PUBLIC_URL="https://auth.example.com")
         assert (made.returncode, made.stdout.count("\n")) == (0, 1), made.stderr
     (data / "keystead.toml").write_text('public_url = "https://auth.example.com"\n', encoding="utf-8")
     assert admin(data, "create-key", "--user", "ada", "--title", "t").stdout.startswith("pwt_")
+
+
+def test_a_key_is_found_in_the_list_by_its_hint_and_revoked_by_its_id(data: Path) -> None:
+    keys = [admin(data, "create-key", "--user", "ada", "--title", title).stdout.strip() for title in ("one", "two")]
+    lines = [line.split(maxsplit=3) for line in admin(data, "list-keys", "--user", "ada").stdout.splitlines()]
+    assert [line[3] for line in lines] == ["one", "two"]
+    for key, (_, hint, _, _) in zip(keys, lines, strict=True):
+        secret = key.rpartition(".")[2]
+        assert hint == f"{secret[:4]}…{secret[-4:]}"
+        assert secret not in hint
+    assert admin(data, "revoke-key", "--id", lines[0][0]).returncode == 0
+    (left,) = admin(data, "list-keys", "--user", "ada").stdout.splitlines()
+    assert left.endswith("two")
+    assert "There is no user called 'nobody'" in admin(data, "list-keys", "--user", "nobody").stderr
 
 
 def test_a_running_server_knows_at_once_what_a_command_made_and_what_it_took_back(server: KeysteadServer) -> None:

@@ -30,6 +30,8 @@ class Problem(Exception):  # noqa: N818 - the field's word (RFC 9457) is problem
     title: ClassVar[str]
     remedy: ClassVar[str]
     oauth_error: ClassVar[str] = "invalid_request"
+    challenge: ClassVar[str] = 'Bearer realm="keystead", Basic realm="keystead"'
+    """How to authenticate, where the status is 401 (RFC 9110, section 11.6.1)."""
 
     def __init__(
         self,
@@ -97,6 +99,7 @@ class WrongSignIn(Problem):
 
     code, status, title = "wrong_sign_in", 401, "The user name or the password is not right"
     remedy = "Check both and try again."
+    challenge = 'Bearer realm="keystead"'  # without Basic: a browser would ask with a window of its own
 
 
 class CredentialNotAllowed(Problem):

@@ -104,13 +104,15 @@ class Settings(BaseModel):
         60, description="The same once the successor was used, for slow processes that raced.", ge=0
     )
     short_term_token_ttl: int = Field(86_400, description="Life of a short-term token.", ge=1, le=86_400)
-    session_idle_ttl: int = Field(43_200, description="A browser session ends when unused for so long.", ge=60)
-    session_ttl: int = Field(604_800, description="A browser session ends after so long in any case.", ge=60)
+    session_idle_ttl: int = Field(43_200, description="A browser session ends when unused for so long.", ge=300)
+    session_ttl: int = Field(604_800, description="A browser session ends after so long in any case.", ge=300)
     signing_key_ttl: int = Field(2_592_000, description="How long a signing key signs.", ge=3_600)
     signing_key_lead: int = Field(3_600, description="How long a new signing key is published before it signs.", ge=60)
 
     password_length: int = Field(8, description="Fewest characters of a new password.", ge=8, le=64)
-    password_hashes: int = Field(2, description="Most passwords hashed at the same time in one process.", ge=1, le=64)
+    password_hashes: int = Field(
+        1, description="Most passwords hashed at once in a process: about one less than its cores.", ge=1, le=64
+    )
     password_queue: int = Field(8, description="Most sign-ins waiting for a password hash; more are refused.", ge=0)
     revoke_exposed_keys: bool = Field(
         False, description="Revoke an API key that came over plain HTTP, beyond flagging it."

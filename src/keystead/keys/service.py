@@ -157,7 +157,7 @@ class Keys:
 
         Raises what ``create_key`` raises, and NotFound when there is no such active user in any organization.
         """
-        identity = await self._first_identity(username)
+        identity = await self._accounts.first_identity(username)
         self._check_new_key(identity, title, expires_at, scopes)
 
         async def work(tx: Transaction) -> CreatedKey:
@@ -167,6 +167,11 @@ class Keys:
             )
 
         return await self._db.write(work)
+
+    async def keys_of_user(self, username: str) -> list[ApiKey]:
+        """Return the keys that a user made, the oldest first, for the operator. Raises NotFound."""
+        identity = await self._accounts.first_identity(username)
+        return await self._db.all(store.KEYS_OF_USER, {"user_id": identity.user_id})
 
     async def list_keys(self, principal: Principal, app_id: str) -> list[ApiKey]:
         """Return the keys of an app, the oldest first, whoever made them. Raises NotFound."""
@@ -279,16 +284,6 @@ class Keys:
         if found is None:
             raise NotFound(_NO_APP)
         return found
-
-    async def _first_identity(self, username: str) -> Identity:
-        user = await self._accounts.user_by_name(username)
-        if user is None:
-            raise NotFound(f"There is no user called '{username}'.")
-        for membership in await self._accounts.memberships_of(user.id):
-            identity = await self._accounts.identity(user.id, membership.organization_id)
-            if identity is not None:
-                return identity
-        raise NotFound(f"The user '{username}' is disabled, or belongs to no organization.")
 
     async def _insert_key(
         self,

@@ -70,6 +70,9 @@ _KEY = (
     .join(app, app.c.id == api_key.c.app_id)
     .join(user, user.c.id == api_key.c.user_id)
 )
+KEYS_OF_USER: Final = Query(
+    _KEY.where(api_key.c.user_id == bindparam("user_id")).order_by(api_key.c.created_at, api_key.c.id), ApiKey
+)
 KEYS_OF_APP: Final = Query(
     _KEY.where(api_key.c.app_id == bindparam("app_id")).order_by(api_key.c.created_at, api_key.c.id), ApiKey
 )

@@ -5,6 +5,7 @@ output, so that a script can keep it.
 """
 
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -100,10 +101,24 @@ def create_key(data: Path, user: str, title: str) -> None:
     from keystead.operate.installation import run
 
     async def work(services: "Services") -> Secret:
-        _check_address(services)
         return (await services.keys.create_key_for_user(user, title)).secret
 
-    click.echo(run(data, work).reveal())
+    click.echo(run(data, work, names_address=True).reveal())
+
+
+@admin.command("list-keys", epilog=examples("keystead admin list-keys --data .data --user ada"))
+@data_option
+@click.option("--user", required=True, help="The user name or the e-mail address.")
+def list_keys(data: Path, user: str) -> None:
+    """List a user's API keys: id, hint, when it was made (UTC) and title, one key a line.
+
+    The hint is the first and the last four characters of the key's secret part.
+    """
+    from keystead.operate.installation import run
+
+    for key in run(data, lambda services: services.keys.keys_of_user(user)):
+        made = datetime.fromtimestamp(key.created_at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        click.echo(f"{key.id}  {key.hint}  {made}  {key.title}")
 
 
 @admin.command("revoke-key", epilog=examples("keystead admin revoke-key --data .data --id KEY_ID"))
@@ -127,11 +142,10 @@ def create_token(data: Path, user: str) -> None:
     from keystead.operate.installation import run
 
     async def work(services: "Services") -> Secret:
-        _check_address(services)
         identity = await services.accounts.first_identity(user)
         return (await services.tokens.issue_short_term(identity)).token
 
-    click.echo(run(data, work).reveal())
+    click.echo(run(data, work, names_address=True).reveal())
 
 
 @admin.command("delete-client", epilog=examples("keystead admin delete-client --data .data --id CLIENT_ID"))
@@ -181,12 +195,6 @@ def rotate_master_secret(data: Path, new_secret_stdin: bool) -> None:
         if old is not None and new is None:
             raise Refusal("The master secret is configured, so the new one must be given: use --new-secret-stdin.")
         installation.rotate_master_secret(data, old, new)
-
-
-def _check_address(services: "Services") -> None:
-    """Raise Refusal unless the server's address is known: it is part of what is made."""
-    if not services.settings.public_url:
-        raise Refusal("Set KEYSTEAD_PUBLIC_URL first: keys and tokens carry the address of the server.")
 
 
 def _read_password(*, from_stdin: bool) -> Secret:

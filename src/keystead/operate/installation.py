@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+import click
+
 from keystead.app import Services, open_services
 from keystead.cli.refusal import Refusal
 from keystead.db.installation import InstallationError
@@ -19,6 +21,7 @@ from keystead.kernel.settings import FILE_NAME, Settings, SettingsError, load_se
 
 T = TypeVar("T")
 
+USUAL_ADDRESS: Final = "http://127.0.0.1:8080"
 ADDRESS_FILE: Final = "address"
 """Holds the address of a development server, whose port is not known before it runs."""
 
@@ -53,10 +56,17 @@ def plain_errors() -> Iterator[None]:
         raise Refusal(problem.detail) from problem
 
 
-def run(data: Path, work: Callable[[Services], Coroutine[Any, Any, T]]) -> T:
-    """Run ``work`` with the services of the installation in ``data``, made when there is none. Raises Refusal."""
+def run(data: Path, work: Callable[[Services], Coroutine[Any, Any, T]], *, names_address: bool = False) -> T:
+    """Run ``work`` with the services of the installation in ``data``, made when there is none. Raises Refusal.
+
+    What it makes may name the address of the server; one that is not known yet is taken to be a development server's.
+    """
     with plain_errors():
-        services = open_services(data, read_settings(data), SystemClock())
+        settings = read_settings(data)
+        if names_address and not settings.public_url:
+            click.echo(f"The server's address is not set, so this names {USUAL_ADDRESS}.", err=True)
+            settings = read_settings(data, public_url=USUAL_ADDRESS)
+        services = open_services(data, settings, SystemClock())
         try:
             return asyncio.run(work(services))
         finally:

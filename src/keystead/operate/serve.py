@@ -21,6 +21,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.supervisors import Multiprocess
 
 from keystead.app import Application, build_application, open_services
+from keystead.cli.options import data_option, examples
 from keystead.cli.refusal import Refusal
 from keystead.gate.door import Gate
 from keystead.gate.measures import MULTIPROCESS_DIRECTORY
@@ -97,21 +98,21 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-@click.command()
-@click.option("--data", type=click.Path(path_type=Path, file_okay=False), required=True, help="The data directory.")
+@click.command(
+    epilog=examples(
+        "keystead serve --dev --data ./data",
+        "KEYSTEAD_PUBLIC_URL=https://auth.example.com keystead serve --data /var/lib/keystead --host 0.0.0.0",
+    )
+)
+@data_option
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option("--port", default=8080, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free one.")
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="Processes that serve.")
 @click.option("--dev", is_flag=True, help="For development: allow plain HTTP, on this machine only.")
 def serve(data: Path, host: str, port: int, workers: int, dev: bool) -> None:
-    r"""Start the server.
+    """Start the server.
 
     One line on standard output, "Keystead is ready at URL", says when it answers; logs go to standard error.
-
-    \b
-    Examples:
-      keystead serve --dev --data ./data
-      KEYSTEAD_PUBLIC_URL=https://auth.example.com keystead serve --data /var/lib/keystead --host 0.0.0.0 --port 8443
     """
     with plain_errors():
         listening = _listen(host, port)

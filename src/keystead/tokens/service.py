@@ -94,6 +94,7 @@ class SigningKeys:
 
     async def published(self) -> list[SigningKey]:
         """Return every key with which a token may still have to be verified, the next one to sign included."""
+        await self._db.changes()  # another process may have rotated
         now = self._clock.now()
         return [key for key in (await self._load()).values() if key.published(now)]
 

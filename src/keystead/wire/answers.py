@@ -71,7 +71,7 @@ def answer(problem: Problem, surface: Surface, request_id: str, page: PageRender
     """Return the response that tells of a problem."""
     headers = {"Cache-Control": "no-store", "Content-Language": "en", **problem.headers}
     if problem.status == Unauthenticated.status:
-        headers.setdefault("WWW-Authenticate", 'Bearer realm="keystead", Basic realm="keystead"')
+        headers.setdefault("WWW-Authenticate", problem.challenge)
     if surface is Surface.PAGE:
         if problem.status == Unauthenticated.status:  # no pop-up from the browser: pages have their own sign-in
             del headers["WWW-Authenticate"]
