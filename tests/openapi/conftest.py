@@ -1,9 +1,12 @@
 """A server whose limits no exploration reaches, and every kind of credential of ada, who owns the organization."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
+import httpx
 import pytest
 
 from tests.support.browser import Browser
@@ -24,31 +27,39 @@ class Opened:
     """A running server and what ada is known by there."""
 
     server: KeysteadServer
+    browser: Browser
+    http: httpx.Client
     token: str
     api_key: str
 
-    @property
-    def url(self) -> str:
-        """The server's address."""
-        return self.server.url
-
     def session(self) -> str:
-        """Sign ada in and return the value of the cookie ``cloud.sso``."""
-        with Browser(self.url) as browser:
-            response = browser.request(
-                "POST", "/api/sso/password/login", json={"username": ADA.username, "password": ADA.password}
-            )
-            response.raise_for_status()
-            return browser.cookies["cloud.sso"].value
+        """Sign ada in once more and return the value of the cookie ``cloud.sso``."""
+        self.browser.cookies.pop("cloud.sso", None)
+        person = {"username": ADA.username, "password": ADA.password}
+        self.browser.request("POST", "/api/sso/password/login", json=person).raise_for_status()
+        return self.browser.cookies["cloud.sso"].value
+
+
+@contextmanager
+def open_acme(directory: Path, settings: Mapping[str, str]) -> Iterator[Opened]:
+    """Start a server with the organization acme in it, and stop it in the end."""
+    with (
+        KeysteadServer(directory, settings) as server,
+        Browser(server.url) as browser,
+        httpx.Client(base_url=server.url, timeout=30, trust_env=False) as http,
+    ):
+        add_acme(server)
+        yield Opened(
+            server,
+            browser,
+            http,
+            token=server.admin("create-token", "--user", ADA.username),
+            api_key=server.admin("create-key", "--user", ADA.username, "--title", "exploration"),
+        )
 
 
 @pytest.fixture(scope="module")
 def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
-    """Give a fresh server with the organization acme in it."""
-    with KeysteadServer(tmp_path_factory.mktemp("openapi"), BOUNDLESS) as server:
-        add_acme(server)
-        yield Opened(
-            server,
-            token=server.admin("create-token", "--user", ADA.username),
-            api_key=server.admin("create-key", "--user", ADA.username, "--title", "exploration"),
-        )
+    """Give a fresh server with the organization acme in it, and limits that are never reached."""
+    with open_acme(tmp_path_factory.mktemp("openapi"), BOUNDLESS) as opened:
+        yield opened

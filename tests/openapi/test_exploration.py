@@ -93,8 +93,8 @@ def test_no_answer_of_the_account_api_is_undocumented_whatever_is_sent(opened: O
         "DELETE /service/v1/apps/{app_id}/keys/{api_key_id}", "GET /service/v1/balance", "POST /service/v1/balance/add",
     )  # fmt: skip
     found = explore(
-        f"{opened.url}/account/service/openapi.json",
-        f"{opened.url}/account",
+        f"{opened.server.url}/account/service/openapi.json",
+        f"{opened.server.url}/account",
         Credentials(dict.fromkeys(operations, lambda: bearer(opened))),
         configured(),
     )
@@ -107,8 +107,8 @@ def test_no_answer_of_the_account_api_is_undocumented_whatever_is_sent(opened: O
 def test_no_answer_of_the_rest_is_undocumented_whatever_is_sent(opened: Opened) -> None:
     every_kind = in_turn(bearer(opened), basic(opened), cookie(opened))
     found = explore(
-        f"{opened.url}/openapi.json",
-        opened.url,
+        f"{opened.server.url}/openapi.json",
+        opened.server.url,
         Credentials(
             {
                 "GET /api/auth/session": every_kind,
