@@ -202,8 +202,21 @@ async def test_which_key_signs_is_decided_without_a_query(desk: Desk) -> None:
     desk.db._reads.set_trace_callback(statements.append)
     desk.clock.advance(desk.settings.signing_key_lead)
     await desk.signing.signer(Algorithm.ACCESS)
-    await desk.tokens.jwks()
     assert statements == []
+    await desk.tokens.jwks()
+    assert set(statements) == {"PRAGMA data_version"}
+
+
+async def test_keys_that_another_process_made_are_published_at_the_next_request(desk: Desk) -> None:
+    before = await desk.tokens.jwks()
+    desk.db.feed.listen(lambda _: desk.signing.forget())
+    neighbour = desk.neighbour()
+    try:
+        kids = await neighbour.signing.rotate_now()
+    finally:
+        neighbour.close()
+    published = await desk.tokens.jwks()
+    assert all(kid.encode() in published and kid.encode() not in before for kid in kids)
 
 
 async def test_making_keys_leaves_the_event_loop_free(tmp_path: Path) -> None:
