@@ -83,11 +83,13 @@ class Grants:
             grant, FIRST_GENERATION, grant.refresh_expires_at, stored_scopes(grant.scopes), self._clock.now()
         )
 
-    async def refresh(self, token: str, client_id: str | None, scope: str | None) -> TokenSet:
+    async def refresh(
+        self, token: str, client_id: str | None, scope: str | None, *, address: str | None = None
+    ) -> TokenSet:
         """Return the next tokens for a refresh token (RFC 6749, section 6; RFC 9700, section 4.14.2).
 
-        The same successor comes again for a repeated request; any other use of a spent token ends the grant.
-        Raises InvalidGrant and InvalidScope.
+        The same successor comes again for a repeated request; any other use of a spent token ends the grant, and the
+        audit log tells from which ``address`` it came (promise R3). Raises InvalidGrant and InvalidScope.
         """
         locator = read_refresh_token(self._key, token)
         if locator is None:
@@ -102,7 +104,7 @@ class Grants:
             if client_id is not None and client_id != grant.client_id:
                 raise InvalidGrant("This refresh token was issued to another client.")
             self._narrowed(grant, scope)
-            return await self._step(tx, grant, locator.generation, now)
+            return await self._step(tx, grant, locator.generation, now, address)
 
         done = await self._db.write(work)
         if done.outcome not in {RefreshOutcome.ROTATE, RefreshOutcome.REPLAY}:
@@ -111,7 +113,7 @@ class Grants:
             done.grant, done.generation, done.refresh_expires_at, self._narrowed(done.grant, scope), now
         )
 
-    async def revoke(self, token: str) -> None:
+    async def revoke(self, token: str, *, address: str | None = None) -> None:
         """End the grant behind a refresh token, whichever of its generations it is; unknown tokens are ignored.
 
         When this returns, nothing of the grant's refresh side works; access tokens already out live on until they
@@ -131,13 +133,14 @@ class Grants:
                     actor_id=owner.user_id,
                     organization_id=owner.organization_id,
                     target=grant_id,
+                    address=address,
                     client_id=owner.client_id,
                 )
                 await tx.announce(f"grant:{grant_id}")
 
         await self._db.write(work)
 
-    async def _step(self, tx: Transaction, grant: Grant, generation: int, now: int) -> _Refreshed:
+    async def _step(self, tx: Transaction, grant: Grant, generation: int, now: int, address: str | None) -> _Refreshed:
         """Do what the rules decide, in one conditional statement."""
         outcome = decide_refresh(
             grant,
@@ -153,10 +156,12 @@ class Grants:
             if not await tx.run(store.ROTATE, values):
                 outcome = RefreshOutcome.REPLAY  # another node rotated this very token a moment ago
         elif outcome is RefreshOutcome.REUSE:
-            await self._end_for_reuse(tx, grant, generation, now)
+            await self._end_for_reuse(tx, grant, generation, now, address)
         return _Refreshed(grant, outcome, generation + 1, until)
 
-    async def _end_for_reuse(self, tx: Transaction, grant: Grant, generation: int, now: int) -> None:
+    async def _end_for_reuse(
+        self, tx: Transaction, grant: Grant, generation: int, now: int, address: str | None
+    ) -> None:
         if not await tx.run(store.END_GRANT, {"grant_id": grant.grant_id, "now": now, "because": "reuse"}):
             return
         await self._audit.record(
@@ -165,6 +170,7 @@ class Grants:
             actor_id=grant.user_id,
             organization_id=grant.organization_id,
             target=grant.grant_id,
+            address=address,
             client_id=grant.client_id,
             generation=generation,
             newest=grant.generation,

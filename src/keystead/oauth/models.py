@@ -92,13 +92,14 @@ class TokenSet:
 
 @dataclass(frozen=True, slots=True)
 class TokenRequest:
-    """A token request, parsed once. What is absent is None."""
+    """A token request, parsed once, and the address that it came from. What is absent is None."""
 
     grant_type: str
     client_id: str | None
     device_code: str | None
     refresh_token: str | None
     scope: str | None
+    address: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,6 +93,7 @@ class OAuthRoutes:
             device_code=form.get("device_code"),
             refresh_token=form.get("refresh_token"),
             scope=form.get("scope"),
+            address=caller_of(scope).address,
         )
         gone = asyncio.Event()
         watching = asyncio.ensure_future(until_gone(receive, gone))
@@ -108,7 +109,7 @@ class OAuthRoutes:
         token = form.get("refresh_token") or form.get("token")
         if token is None:
             raise InvalidRequest("The parameter 'refresh_token' is missing.")
-        await self._oauth.grants.revoke(token)
+        await self._oauth.grants.revoke(token, address=caller_of(scope).address)
         return Answer(200, _HEADERS, b"")
 
     def _charge(self, scope: Scope, form: Mapping[str, str]) -> None:

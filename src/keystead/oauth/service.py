@@ -48,7 +48,9 @@ class RefreshTokenGrant:
         """Rotate a refresh token."""
         if request.refresh_token is None:
             raise InvalidRequest("The parameter 'refresh_token' is missing.")
-        return await self.grants.refresh(request.refresh_token, request.client_id, request.scope)
+        return await self.grants.refresh(
+            request.refresh_token, request.client_id, request.scope, address=request.address
+        )
 
 
 class OAuth:
