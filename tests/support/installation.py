@@ -9,7 +9,7 @@ import shutil
 import sqlite3
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -113,6 +113,14 @@ class Installation:
         changed = self.services.settings.model_copy(update=settings)
         return _opened(self.directory, self.clock, changed, self.keys, (self.acme, self.ada, self.bob))
 
+    def branch(self, directory: Path) -> "Installation":
+        """Return a copy of the installation as it is now, to see what would happen. Close it."""
+        with closing(sqlite3.connect(self.directory / DATABASE_FILE)) as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        shutil.copytree(self.directory, directory)
+        people = (self.acme, self.ada, self.bob)
+        return _opened(directory, self.clock, self.services.settings, self.keys, people)
+
     def close(self) -> None:
         """Close the database."""
         self.services.close()
@@ -132,14 +140,16 @@ class Installation:
         request = TokenRequest(DEVICE_CODE, client_id, codes.device_code.reveal(), None, None)
         return await self.services.oauth.token(request, gone or asyncio.Event())
 
-    async def refresh(self, token: str, client_id: str | None = None, scope: str | None = None) -> TokenSet:
+    async def refresh(
+        self, token: str, client_id: str | None = None, scope: str | None = None, address: str = ADDRESS
+    ) -> TokenSet:
         """Present a refresh token, as the token endpoint does."""
-        request = TokenRequest(REFRESH_TOKEN, client_id, None, token, scope)
+        request = TokenRequest(REFRESH_TOKEN, client_id, None, token, scope, address)
         return await self.services.oauth.token(request, asyncio.Event())
 
     async def revoke(self, token: str) -> None:
         """Sign a client out."""
-        await self.services.oauth.grants.revoke(token)
+        await self.services.oauth.grants.revoke(token, address=ADDRESS)
 
     # The person's side
 
@@ -225,9 +235,8 @@ def make_template(directory: Path) -> Template:
         people = asyncio.run(_move_in(services))
     finally:
         services.close()
-    with sqlite3.connect(directory / DATABASE_FILE) as connection:
+    with closing(sqlite3.connect(directory / DATABASE_FILE)) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    connection.close()
     return Template(directory, keys, people)
 
 
