@@ -197,7 +197,7 @@ async def test_who_can_only_write_to_the_database_cannot_publish_a_key_of_their_
 
 async def test_which_key_signs_is_decided_without_a_query(desk: Desk) -> None:
     await desk.signing.rotate_now()
-    await desk.signing.signer(Algorithm.ACCESS)
+    await desk.tokens.jwks()
     statements: list[str] = []
     desk.db._reads.set_trace_callback(statements.append)
     desk.clock.advance(desk.settings.signing_key_lead)
