@@ -19,6 +19,8 @@ BUILT_IN: Final = {"parallel-cli": Client("parallel-cli", "parallel-cli", "", ""
 
 LONGEST_NAME: Final = 64
 LONGEST_PLATFORM: Final = 24
+LONGEST_DESCRIPTION: Final = 128
+"""The bytes of a description: the client id goes into every access token, which must fit in 1 KB (promise C3)."""
 LONGEST_SENT: Final = 512
 _LONGEST_ID: Final = 700
 _MAC_BYTES: Final = 12
@@ -58,9 +60,12 @@ def read_description(metadata: Any) -> Description:
         platform = {}
     if not isinstance(platform, dict):
         raise InvalidClientMetadata("platform is not an object of strings.")
-    return Description(
+    description = Description(
         _shown(name, "client_name", LONGEST_NAME), _platform(platform, "system"), _platform(platform, "machine")
     )
+    if len(description.packed()) > LONGEST_DESCRIPTION:
+        raise InvalidClientMetadata(f"The description is too long: at most {LONGEST_DESCRIPTION} bytes of UTF-8.")
+    return description
 
 
 def client_id_of(key: bytes, description: Description, generation: int) -> str:
@@ -100,8 +105,7 @@ def _shown(text: str, field: str, longest: int, *, cut: bool = False) -> str:
         text.encode()
     except UnicodeEncodeError:
         raise InvalidClientMetadata(f"{field} is not valid Unicode.") from None
-    normal = " ".join(unicodedata.normalize("NFC", text).split(" ")).strip(" ")
-    normal = " ".join(part for part in normal.split(" ") if part)
+    normal = " ".join(part for part in unicodedata.normalize("NFC", text).split(" ") if part)
     if not normal.isprintable():
         raise InvalidClientMetadata(f"{field} holds characters that cannot be shown.")
     if cut:
