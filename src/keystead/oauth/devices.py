@@ -95,7 +95,7 @@ class Devices:
 
         Without a scope the client asks for what only reads.
         """
-        client = await self._clients.known(client_id)
+        client = self._clients.read(client_id)
         scopes = (parse_scopes(scope) if scope is not None else None) or READ_SCOPES
         for _ in range(_CODE_ATTEMPTS):
             codes = await self._store_codes(client, scopes, address)
@@ -122,6 +122,7 @@ class Devices:
         }
 
         async def work(tx: Transaction) -> None:
+            await self._clients.known(tx, client.id)  # an operator may be deleting it at this moment
             await tx.run(store.INSERT_DEVICE, row)
 
         try:
