@@ -73,7 +73,7 @@ async def test_a_new_access_token_comes_with_every_repetition(house: Installatio
     assert len({answer.access_token.reveal() for answer in answers}) == 3
 
 
-# Reuse (R3)
+# A copied token is noticed (R3)
 
 
 @pytest.mark.parametrize(("behind", "passed"), [(3, 0), (2, RACE + 1), (1, REPLAY + 1)])
