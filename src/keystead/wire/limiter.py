@@ -1,7 +1,7 @@
 """Rate limits: named, by key, told to the client in the RateLimit and Retry-After headers (promises K3, W10).
 
 One request is one charge, counted in fixed windows, each of which begins with a key's first charge. The ``limits``
-library reads the settings; counting with it costs ten times as much (``docs/decisions/hot-answers.md``).
+library reads the settings; counting with it costs several times as much (``docs/decisions/hot-answers.md``).
 """
 
 from collections import OrderedDict
