@@ -17,7 +17,7 @@ from schemathesis.engine import events, from_schema
 from schemathesis.generation.case import Case as AnyCase
 from schemathesis.hooks import HookContext
 
-EXAMPLES: Final = 40
+EXAMPLES: Final = 100
 """Random requests for each operation, beyond those that the coverage phase makes from the schemas."""
 
 Case = AnyCase[Any]
