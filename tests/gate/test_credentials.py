@@ -99,23 +99,23 @@ def test_two_session_cookies_with_different_values_are_refused(headers: list[Hea
     assert SESSION not in refusal.value.detail
 
 
-@pytest.mark.parametrize(
-    "value",
-    [
-        basic(f"{KEY}:password"),
-        basic(f"ada:{KEY}"),
-        basic(""),
-        basic(":"),
-        "Basic",
-        "Basic %%%",
-        "Basic " + base64.b64encode(b"\xff\xfe:").decode(),
-        "Bearer",
-        "Bearer ",
-        "Bearer \xff",
-        "Digest username=ada",
-        KEY,
-    ],
-)
+UNREADABLE = {
+    "a key with a password": basic(f"{KEY}:password"),
+    "a key as the password": basic(f"ada:{KEY}"),
+    "Basic of nothing": basic(""),
+    "Basic of a colon": basic(":"),
+    "Basic alone": "Basic",
+    "Basic that is not base64": "Basic %%%",
+    "Basic that is not text": "Basic " + base64.b64encode(b"\xff\xfe:").decode(),
+    "Bearer alone": "Bearer",
+    "Bearer and a space": "Bearer ",
+    "Bearer that is not ASCII": "Bearer \xff",
+    "another scheme": "Digest username=ada",
+    "a key without a scheme": KEY,
+}
+
+
+@pytest.mark.parametrize("value", UNREADABLE.values(), ids=UNREADABLE)
 def test_what_cannot_be_read_is_a_credential_all_the_same_and_never_passes_for_none(value: str) -> None:
     found = read(("Authorization", value))
     assert found is not None
