@@ -197,15 +197,18 @@ async def test_a_client_that_waits_the_interval_after_a_held_answer_is_not_slowe
     assert answers == [AuthorizationPending] * 5
 
 
-async def test_a_client_that_went_away_while_its_poll_was_held_redeems_nothing(opened: Open) -> None:
+@pytest.mark.parametrize("last_moment", [False, True], ids=["before the decision", "at the moment of the decision"])
+async def test_a_client_that_went_away_while_its_poll_was_held_redeems_nothing(opened: Open, last_moment: bool) -> None:
     house = opened(device_poll_hold=HELD)
     client = await house.register()
     codes = await house.issue(client)
     gone = asyncio.Event()
     poll = ask(house, codes, client, gone)
     await held(house)
-    gone.set()
+    if not last_moment:
+        gone.set()
     assert await house.approve(codes)
+    gone.set()
     assert await answer_of(poll) is AuthorizationPending
     assert await house.rows(oauth_grant) == {"oauth_grant": 0}
     assert isinstance(await answer_of(ask(house, codes, client)), TokenSet)

@@ -109,10 +109,11 @@ class DeviceMachine(InstallationMachine):
     def wait(self, seconds: float) -> None:
         self.clock.advance(seconds)
 
-    @rule(code=codes)
-    def wait_as_told_and_poll(self, code: Code) -> None:
-        self.clock.advance(code.interval)
-        self._poll_and_compare(code)
+    @rule(code=codes, times=st.integers(2, 4))
+    def poll_as_told(self, code: Code, times: int) -> None:
+        for _ in range(times):
+            self._poll_and_compare(code)
+            self.clock.advance(code.interval)
 
     @rule(code=codes)
     def poll(self, code: Code) -> None:
