@@ -52,6 +52,7 @@ DESCRIPTIONS: Final[dict[Scope, str]] = {
 }
 
 _TOKEN = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+\Z")
+_LIKE_A_SCOPE = re.compile(r"[a-z_]{1,20}:[a-z_]{1,20}\Z")
 
 
 def parse_scopes(text: str) -> Scopes:
@@ -69,9 +70,13 @@ def parse_scopes(text: str) -> Scopes:
         try:
             scopes.add(Scope(name))
         except ValueError:
-            known = " ".join(Scope)
-            raise InvalidScope(f"There is no scope '{name[:64]}'. The scopes are: {known}") from None
+            raise InvalidScope(f"There is no scope {_named(name)}. The scopes are: {' '.join(Scope)}") from None
     return frozenset(scopes)
+
+
+def _named(name: str) -> str:
+    """Return a scope that does not exist as a sentence may show it: anything else may be a secret (promise W9)."""
+    return f"'{name}'" if _LIKE_A_SCOPE.match(name) else "of this name"
 
 
 def stored_scopes(text: str) -> Scopes:

@@ -28,6 +28,7 @@ from keystead.wire.caller import caller_of
 from keystead.wire.forms import parse_form
 
 LONGEST_TYPED: Final = 100
+LONGEST_KEPT: Final = 24
 
 
 class DevicePages:
@@ -99,7 +100,8 @@ class DevicePages:
         """Return the sign-in behind a typed code, or the page that says why there is none."""
         user_code = read_user_code(typed)
         if user_code is None:
-            return self._enter(principal, typed, "malformed", 400)
+            # A text this long is no mistyped code; it may be a secret in a wrong place (promise W9).
+            return self._enter(principal, typed if len(typed) <= LONGEST_KEPT else "", "malformed", 400)
         address = caller_of(request.scope).address
         try:
             found = await self._oauth.devices.look_up(user_code, principal.identity.user_id, address)

@@ -3,6 +3,7 @@
 A parameter that comes twice is refused; one without a value counts as absent; unknown ones are ignored.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Final
 from urllib.parse import parse_qsl
@@ -11,6 +12,10 @@ from keystead.kernel.problems import InvalidRequest, UnsupportedMediaType
 
 FORM: Final = "application/x-www-form-urlencoded"
 MOST_FIELDS: Final = 40
+MOST_SAID_OF_A_SECRET: Final = 11
+"""Most characters that are repeated of a text that may be a secret."""
+
+_NAME = re.compile(r"[a-z]+(_[a-z]+)*\Z")
 
 
 def media_type(content_type: str) -> str:
@@ -52,6 +57,11 @@ def required(form: Mapping[str, str], name: str) -> str:
 
 
 def printable(text: str, longest: int = 64) -> str:
-    """Return text that came from outside, fit to be shown in a sentence: printable ASCII, not too long."""
+    """Return text that came from outside, fit to be shown in a sentence: printable ASCII, not too long.
+
+    What does not look like a name may be a secret in a wrong place: little of it is repeated (promise W9).
+    """
+    if _NAME.match(text) is None:
+        longest = min(longest, MOST_SAID_OF_A_SECRET)
     shown = "".join(c if c.isascii() and c.isprintable() and c not in "'\"\\" else "?" for c in text[:longest])
     return shown + ("..." if len(text) > longest else "")
