@@ -49,13 +49,11 @@ def _form(required: dict[str, Any], optional: dict[str, Any] | None = None, **mo
 
 
 def _operation(
-    name: str, summary: str, media: str, body: dict[str, Any], success: tuple[int, dict[str, Any] | None],
+    name: str, summary: str, media: str, body: dict[str, Any], success: tuple[int, dict[str, Any]],
     *problems: type[Problem],
 ) -> dict[str, Any]:  # fmt: skip
     status, answer = success
-    done: dict[str, Any] = {"description": "Done.", "headers": NO_STORE}
-    if answer is not None:
-        done["content"] = {"application/json": {"schema": answer}}
+    done = {"description": "Done.", "headers": NO_STORE, "content": {"application/json": {"schema": answer}}}
     return {
         "post": {
             "operationId": name,
@@ -181,6 +179,6 @@ PATHS: Final[dict[str, Any]] = {
             },
             anyOf=[_object({"refresh_token": _NOT_EMPTY}), _object({"token": _NOT_EMPTY})],
         ),
-        (200, None),
+        (200, {"type": "object", "additionalProperties": False}),
     ),
 }
