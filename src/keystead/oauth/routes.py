@@ -110,7 +110,7 @@ class OAuthRoutes:
         if token is None:
             raise InvalidRequest("The parameter 'refresh_token' is missing.")
         await self._oauth.grants.revoke(token, address=caller_of(scope).address)
-        return Answer(200, _HEADERS, b"")
+        return _ok({})
 
     def _charge(self, scope: Scope, form: Mapping[str, str]) -> None:
         """Charge a token request; a poll over the limit is told to slow down in the words of its own protocol."""
