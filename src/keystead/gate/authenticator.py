@@ -1,6 +1,7 @@
 """From credential to principal: the change feed first, then the cache, then the room that issued the credential."""
 
 from collections.abc import Callable
+from hashlib import blake2b
 from typing import Final
 
 from keystead.db.sqlite import SqliteDatabase
@@ -9,7 +10,6 @@ from keystead.gate.credentials import Kind, Presented
 from keystead.kernel.clock import Clock
 from keystead.kernel.principal import Principal
 from keystead.kernel.problems import Unauthenticated
-from keystead.kernel.secrets import keyed_hash
 from keystead.keys.service import Keys
 from keystead.sessions.service import Sessions
 from keystead.tokens.service import Tokens
@@ -33,7 +33,7 @@ class Authenticator:
         self.cache = CredentialCache()
         self._catch_up: Callable[[], None] = db.catch_up
         self._clock = clock
-        self._key = key
+        self._keyed = blake2b(key=key)
         self._keys = keys
         self._tokens = tokens
         self._sessions = sessions
@@ -65,5 +65,10 @@ class Authenticator:
         return None
 
     def _cache_key(self, presented: Presented) -> bytes:
-        """Tell kinds apart: what is right as a bearer token must not become right as a cookie by being remembered."""
-        return keyed_hash(self._key, f"{presented.kind.value}:{presented.text}")
+        """Tell kinds apart: what is right as a bearer token must not become right as a cookie by being remembered.
+
+        Nobody else needs to find this hash again, so it is the quickest keyed one there is (RFC 7693).
+        """
+        keyed = self._keyed.copy()
+        keyed.update(f"{presented.kind.value}:{presented.text}".encode())
+        return keyed.digest()

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from secrets import token_hex
 from typing import Final
 
@@ -48,6 +48,8 @@ _OWN: Final = frozenset({SESSION, VERIFY})
 LARGEST_HEADERS: Final = 32_768
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _CHARGED: Final = ("/api/", "/account/")
+_JSON: Final = (b"content-type", b"application/json")
+_NO_STORE: Final = (b"cache-control", b"no-store")
 
 _log = logging.getLogger("keystead.requests")
 
@@ -144,8 +146,7 @@ class Gate:
         self._last_use.note(entry.principal, self._clock.now(), arrival.address)
         if not entry.session_body:
             entry.session_body = session_body(entry.principal)
-        headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
-        await reply.write(200, headers, entry.session_body)
+        await reply.write((_JSON, _NO_STORE), entry.session_body)
 
     async def _verify(self, scope: Scope, reply: "_Reply", arrival: Arrival) -> None:
         """Answer a proxy that asks who is behind a request: 200, else 401 or 403, which proxies understand."""
@@ -160,7 +161,7 @@ class Gate:
             _check_scope_asked_for(scope["query_string"], entry.principal)
         if not entry.verify_headers:
             entry.verify_headers = verify_headers(entry.principal)
-        await reply.write(200, [*entry.verify_headers, (b"cache-control", b"no-store")], b"")
+        await reply.write((*entry.verify_headers, _NO_STORE), b"")
 
     def _presented(self, scope: Scope) -> Presented:
         presented = read_credential(scope["headers"], self._settings.api_key_prefix)
@@ -245,11 +246,12 @@ class _Reply:
             message["body"] = b""
         await self._send(message)
 
-    async def write(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
-        """Answer in one go."""
-        length = (b"content-length", str(len(body)).encode())
-        await self.send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
-        await self.send({"type": "http.response.body", "body": body})
+    async def write(self, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> None:
+        """Answer 200 in one go."""
+        self.status = 200
+        whole = [*headers, *self._headers, (b"content-length", b"%d" % len(body))]
+        await self._send({"type": "http.response.start", "status": 200, "headers": whole})
+        await self._send({"type": "http.response.body", "body": b"" if self._head else body})
 
 
 def _only_get(scope: Scope) -> None:
