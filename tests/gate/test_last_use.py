@@ -1,0 +1,103 @@
+"""When a key was last used is kept in batches, and costs no check anything (promise K2)."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import httpx
+import pytest
+
+from keystead.db.engine import DatabaseError
+from keystead.gate import last_use
+from keystead.gate.last_use import WRITE_EVERY, LastUse, Use
+from keystead.kernel.principal import Identity, Method, Principal
+from keystead.kernel.scopes import ALL_SCOPES
+from tests.gate.serving import Furnished, ask, furnished_server, new_key, open_database
+from tests.support.server import KeysteadServer
+
+IDENTITY = Identity("u1", "ada", "ada@example.com", "Ada", 0, None, "o1", "acme", "Acme", "owner")
+NOW = 1_763_800_000
+LONGEST_STALE = 120
+
+
+class Notebook:
+    """Somewhere to write uses, which may be away."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[Use]] = []
+        self.away = False
+        self.written = asyncio.Event()
+
+    async def write(self, uses: list[Use]) -> None:
+        """Keep a batch."""
+        if self.away:
+            raise DatabaseError("The database is away.")
+        self.batches.append(uses)
+        self.written.set()
+
+
+def principal(credential_id: str, method: Method = Method.API_KEY) -> Principal:
+    return Principal(IDENTITY, method, ALL_SCOPES, credential_id, None)
+
+
+async def test_a_thousand_uses_of_a_key_are_one_write_of_the_last_of_them() -> None:
+    notebook = Notebook()
+    uses = LastUse({Method.API_KEY: notebook.write})
+    for second in range(1_000):
+        uses.note(principal("k1"), NOW + second, f"192.0.2.{second % 250}")
+        uses.note(principal("k2"), NOW, "192.0.2.1")
+        uses.note(principal("t1", Method.ACCESS_TOKEN), NOW, "192.0.2.1")
+    await uses.write()
+    await uses.write()
+    assert notebook.batches == [[("k1", NOW + 999, "192.0.2.249"), ("k2", NOW, "192.0.2.1")]]
+
+
+async def test_what_could_not_be_written_is_written_with_the_next_batch_unless_something_newer_is_known() -> None:
+    notebook = Notebook()
+    uses = LastUse({Method.API_KEY: notebook.write})
+    uses.note(principal("k1"), NOW, "192.0.2.1")
+    uses.note(principal("k2"), NOW, "192.0.2.1")
+    notebook.away = True
+    await uses.write()
+    uses.note(principal("k1"), NOW + 60, "192.0.2.2")
+    notebook.away = False
+    await uses.write()
+    assert notebook.batches == [[("k1", NOW + 60, "192.0.2.2"), ("k2", NOW, "192.0.2.1")]]
+
+
+async def test_a_batch_is_written_at_least_every_two_minutes_and_at_most_every_minute(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert 60 <= WRITE_EVERY <= LONGEST_STALE
+    monkeypatch.setattr(last_use, "WRITE_EVERY", 0.01)
+    notebook = Notebook()
+    uses = LastUse({Method.API_KEY: notebook.write})
+    writing = asyncio.create_task(uses.write_for_ever())
+    for number in range(3):
+        uses.note(principal("k1"), NOW + number, "192.0.2.1")
+        await asyncio.wait_for(notebook.written.wait(), 10)
+        notebook.written.clear()
+    writing.cancel()
+    assert [batch[0][1] for batch in notebook.batches] == [NOW, NOW + 1, NOW + 2]
+
+
+@pytest.fixture
+def server(furnished: Furnished, tmp_path: Path) -> Iterator[KeysteadServer]:
+    with furnished_server(furnished, tmp_path) as one:
+        yield one
+
+
+def test_a_check_writes_nothing_and_its_time_and_address_are_there_when_the_server_has_stopped(
+    server: KeysteadServer,
+) -> None:
+    key_id, key = new_key(server.data, server.url, "ada")
+    with closing(open_database(server.data)) as database:
+        version = database.execute("PRAGMA data_version").fetchone()
+        for _ in range(50):
+            assert httpx.get(f"{server.url}/verify", headers={"x-api-key": key}).status_code == 200
+        assert database.execute("PRAGMA data_version").fetchone() == version
+    assert ask(server.data, "SELECT last_used_at FROM api_key WHERE id = ?", key_id) == [None]
+    assert server.stop() == 0
+    assert ask(server.data, "SELECT last_used_address FROM api_key WHERE id = ?", key_id) == ["127.0.0.1"]
+    assert ask(server.data, "SELECT last_used_at FROM api_key WHERE id = ?", key_id)[0] > NOW
