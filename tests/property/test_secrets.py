@@ -1,6 +1,9 @@
 """Secrets: they read back, and no single character of one can be another without being noticed."""
 
-from hypothesis import assume, example, given
+import string
+from collections.abc import Iterator
+
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from keystead.kernel.secrets import (
@@ -23,6 +26,17 @@ hosts = st.sampled_from(["https://auth.example.com", "http://127.0.0.1:8080", "h
 prefixes = st.from_regex(r"[a-z]{2,8}", fullmatch=True)
 locators = st.builds(RefreshLocator, st.binary(min_size=16, max_size=16), st.integers(0, 2**32 - 1))
 characters = st.characters(categories=["L", "N", "P", "S", "Z", "C"]) | st.sampled_from("+/-_=. \n\x00aA0O1lI")
+
+
+LIKELY = "+/-_=. \n" + string.ascii_letters + string.digits
+
+
+def misspelled(text: str) -> Iterator[str]:
+    """Yield ``text`` with each of its characters replaced by each that may stand in a secret, or nearly may."""
+    for place, right in enumerate(text):
+        for other in LIKELY:
+            if other != right:
+                yield text[:place] + other + text[place + 1 :]
 
 
 @st.composite
@@ -61,6 +75,16 @@ def test_a_refresh_token_locates_its_grant_and_every_changed_character_is_refuse
     assert len(token) <= LONGEST_REFRESH_TOKEN
     assert read_refresh_token(KEY, token) == locator
     assert read_refresh_token(KEY, data.draw(changed(token))) is None
+
+
+@given(hosts, locators)
+@settings(max_examples=20)
+def test_no_secret_has_a_second_spelling(host: str, locator: RefreshLocator) -> None:
+    key, opaque = new_api_key("pwt", host).reveal(), new_opaque(SESSION_PREFIX).reveal()
+    refresh = derive_refresh_token(KEY, locator).reveal()
+    assert not any(is_api_key(text, "pwt") for text in misspelled(key))
+    assert not any(is_opaque(text, SESSION_PREFIX) for text in misspelled(opaque))
+    assert not any(read_refresh_token(KEY, text) for text in misspelled(refresh))
 
 
 @given(locators, locators)
