@@ -15,6 +15,7 @@ from keystead.gate.identity import session_body, verify_headers
 from keystead.gate.last_use import LastUse
 from keystead.gate.measures import Measures
 from keystead.gate.operations import PATHS, Operations
+from keystead.gate.paths import NO_ROUTE, logged_path
 from keystead.gate.transport import Arrival, Transport
 from keystead.kernel.clock import Clock
 from keystead.kernel.principal import Method, Principal
@@ -99,12 +100,13 @@ class Gate:
         started = time.perf_counter()
         arrival = self._transport.judge(scope)
         reply = _Reply(send, token_hex(8), secure=arrival.secure, head=scope["method"] == "HEAD")
+        reply.path = scope["path"] if self._knows(scope["path"]) else NO_ROUTE
         try:
             await self._pass(scope, receive, reply, arrival)
         except Problem as problem:
             await self._refuse(scope, reply, problem)
         except Exception:
-            _log.exception("incident", extra={"request_id": reply.request_id, "path": scope["path"]})
+            _log.exception("incident", extra={"request_id": reply.request_id, "path": reply.path})
             await self._refuse(
                 scope, reply, Internal(f"Something went wrong on our side. Incident {reply.request_id}.")
             )
@@ -135,7 +137,14 @@ class Gate:
         set_caller(scope, await self._caller(scope, reply, arrival))
         # HEAD is GET without the body (RFC 9110, section 9.3.2), so no route has to say so itself.
         inside = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
-        await self._inner(inside, _limited(await without_duplicates(scope, receive)), reply.send)
+        try:
+            await self._inner(inside, _limited(await without_duplicates(scope, receive)), reply.send)
+        finally:
+            reply.path = logged_path(inside)
+
+    def _knows(self, path: str) -> bool:
+        """Tell whether a path is one of the gate's own, every character of it."""
+        return path in self._direct or path in _OWN or path in PATHS
 
     # The two answers that the gate writes itself
 
@@ -217,8 +226,9 @@ class Gate:
         self._measures.count(surface, scope["method"], reply.status)
         self._measures.observe(surface, seconds)
         if path not in PATHS:
-            facts = {"request_id": reply.request_id, "method": scope["method"], "path": path, "status": reply.status}
-            _log.info("request", extra={**facts, "milliseconds": round(seconds * 1000, 1), "address": arrival.address})
+            facts = {"request_id": reply.request_id, "method": scope["method"], "path": reply.path}
+            took = {"status": reply.status, "milliseconds": round(seconds * 1000, 1)}
+            _log.info("request", extra={**facts, **took, "address": arrival.address})
 
 
 class _Reply:
@@ -229,6 +239,7 @@ class _Reply:
         self._head = head
         self.request_id = request_id
         self.status = 0
+        self.path = NO_ROUTE
         self._headers = [(b"x-request-id", request_id.encode()), (b"x-content-type-options", b"nosniff")]
         if secure:
             self._headers.append((b"strict-transport-security", b"max-age=31536000"))
