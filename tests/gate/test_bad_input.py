@@ -144,10 +144,11 @@ def test_a_body_without_a_length_that_turns_out_too_long_is_413(
     http: httpx.Client, ring: Ring, readers: tuple[Endpoint, ...], ids: dict[str, str]
 ) -> None:
     for one in readers:
-        parts = (b"a" * 1_024 for _ in range(80))
-        answer = send(http, one, ids, parts, {"Content-Type": one.reads, **credential(one, ring)})
-        check(answer, one, "chunked", {413})
-        assert answer.status_code == 413
+        for media_type, allowed in ((one.reads, {413}), ("text/plain", {413, 415})):
+            parts = (b"a" * 1_024 for _ in range(80))
+            answer = send(http, one, ids, parts, {"Content-Type": media_type, **credential(one, ring)})
+            check(answer, one, f"chunked {media_type}", allowed)
+            assert answer.status_code in allowed
 
 
 def test_a_body_of_just_the_length_that_is_read_is_not_too_long(

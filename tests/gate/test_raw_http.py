@@ -90,8 +90,8 @@ def test_the_length_of_a_body_that_never_comes_is_judged_before_it_is_awaited(ga
 )
 def test_a_body_without_end_is_cut_off(gate: KeysteadServer, size: bytes) -> None:
     chunk = b"10000\r\n" + b"a" * 65_536 + b"\r\n" if size == CHUNKED else b"a" * 65_536
-    answer = raw(gate.url, [token(size), *[chunk] * 40])
-    assert status_of(answer) == 413
+    answer = raw(gate.url, [token(size), *[chunk] * 400])
+    assert status_of(answer) in {0, 413}  # 0 when the end of the connection overtakes the answer
 
 
 ENDLESS: dict[str, bytes] = {
