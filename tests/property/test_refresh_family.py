@@ -109,7 +109,7 @@ class RefreshMachine(InstallationMachine):
         answer = self.run(self._ask(family.tokens[place], family.client_id if named else None))
         self._compare(family, place, answer)
 
-    @rule(family=families, times=st.integers(1, 4), pause=st.sampled_from([0, 30, 61]))
+    @rule(family=families, times=st.integers(1, 4), pause=st.sampled_from([0, 30, 61, 150, 900]))
     def refresh_in_turn(self, family: Family, times: int, pause: int) -> None:
         for _ in range(times):
             self.present(family, 0, named=True)
