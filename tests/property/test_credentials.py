@@ -34,7 +34,7 @@ HONEST: list[Callable[[str], Header]] = [
     lambda key: (b"x-api-key", b" " + key.encode() + b"\t"),
     lambda key: _basic(key + ":"),
     _basic,
-    lambda key: _basic(key + ":", padded=False),
+    lambda key: _basic(key, padded=False),
     lambda key: (b"authorization", _basic(key + ":")[1].replace(b"Basic", b"bAsIC")),
 ]
 """The ways in which the documents and their readers send an API key."""
