@@ -1,6 +1,7 @@
 """Rate limits: named, by key, told to the client in the RateLimit and Retry-After headers (promises K3, W10).
 
-One request is one charge. The rules are the ``limits`` library's; this module gives them our names and our refusal.
+One request is one charge: one step of a counter in a storage of the ``limits`` library, whichever it is. Asking the
+library's fixed-window strategy instead costs two more steps (``docs/decisions/hot-answers.md``).
 """
 
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from math import ceil
 from typing import Final
 
 from limits import RateLimitItem, parse
-from limits.strategies import FixedWindowRateLimiter
+from limits.storage import Storage
 
 from keystead.kernel.clock import Clock
 from keystead.kernel.problems import RateLimited, retry_after
@@ -43,7 +44,7 @@ class Limiter:
         """Read each limit from its setting."""
         self._clock = clock
         self._items = {name: parse(getattr(settings, f"limit_{name}")) for name in NAMES}
-        self._strategy = FixedWindowRateLimiter(Windows(clock))
+        self._storage: Storage = Windows(clock)
 
     def charge(self, name: str, key: str, *, times: int = 1) -> Allowance:
         """Charge one request to ``key`` and return what is left; the limit is the setting's, ``times`` over.
@@ -51,11 +52,11 @@ class Limiter:
         Raises RateLimited with Retry-After when nothing was left.
         """
         item = self._item(name, times)
-        allowed = self._strategy.hit(item, name, key)
-        reset_at, remaining = self._strategy.get_window_stats(item, name, key)
-        wait = max(1, ceil(reset_at - self._clock.now_ms() / 1000))
-        allowance = Allowance(name, item.amount, item.get_expiry(), remaining, wait)
-        if not allowed:
+        counter, window = item.key_for(name, key), item.get_expiry()
+        charged = self._storage.incr(counter, window)
+        wait = max(1, ceil(self._storage.get_expiry(counter) - self._clock.now_ms() / 1000))
+        allowance = Allowance(name, item.amount, window, max(0, item.amount - charged), wait)
+        if charged > item.amount:
             raise RateLimited(
                 f"Too many requests. Try again in {wait} seconds.", headers={**retry_after(wait), **allowance.headers()}
             )
