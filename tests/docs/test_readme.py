@@ -1,0 +1,219 @@
+"""Every command in the README works as it stands there, in its order (promise O10).
+
+Replaced are only the places where something is kept and the addresses to listen on or to ask; where the README asks for
+a password, one is typed on a terminal.
+"""
+
+import os
+import pty
+import queue
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import pytest
+from packaging.requirements import Requirement
+
+from tests.docs.pages import README, ROOT, page
+from tests.gate.serving import free_port
+from tests.support.server import ADA
+
+SECONDS: Final = 60
+PLACES: Final = {"./data": "development", "/var/lib/keystead": "production"}
+"""Where the README keeps its data, and what the directories of the test are called."""
+PROMPTS: Final = (b"Password: ", b"The same again: ")
+ADDRESS: Final = re.compile(r"https://auth\.example\.com")
+ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def commands() -> list[str]:
+    """Return the commands of the README, each on one line and without its comment."""
+    lines = [line for block in page(README).fences for line in block.replace("\\\n", " ").splitlines()]
+    return [command for line in lines if (command := line.partition(" #")[0].strip())]
+
+
+@dataclass
+class Reader:
+    """Somebody who works through the README with two terminals: servers run in one, the rest in the other."""
+
+    directory: Path
+    stack: ExitStack
+    variables: dict[str, str] = field(default_factory=dict)
+    served: list[str] = field(default_factory=list)
+    addresses: list[str] = field(default_factory=list)
+    told: dict[str, str] = field(default_factory=dict)
+
+    def follow(self, command: str) -> None:
+        """Do what a command says, and fail with its words when it fails."""
+        kind = command.split(maxsplit=1)[0]
+        if kind == "make":
+            self.told[command] = self.make(command)
+        elif kind == "pip":
+            self.told[command] = check_requirement(command)
+        elif kind == "export":
+            name, _, value = command.removeprefix("export ").partition("=")
+            self.variables[name] = value
+        elif command.startswith("keystead serve"):
+            self.serve(command)
+        elif "create-user" in command:
+            self.told[command] = self.on_a_terminal(command)
+        elif kind in {"keystead", "curl"}:
+            self.told[command] = self.run(command)
+            if "create-key" in command:
+                self.variables["API_KEY"] = self.told[command]
+        else:
+            pytest.fail(f"Nothing here knows how to follow {command!r}.")
+
+    def said(self, words: str) -> str:
+        """Return what the one command with these words in it printed."""
+        (told,) = (told for command, told in self.told.items() if words in command)
+        return told
+
+    def environment(self) -> dict[str, str]:
+        """Return our environment with what the reader exported; ``keystead`` is the one that is tested."""
+        ours = {name: value for name, value in os.environ.items() if not name.startswith(("KEYSTEAD_", "MAKE"))}
+        path = f"{self.directory / 'bin'}{os.pathsep}{ours.get('PATH', '')}"
+        return {**ours, "PATH": path, "DEMO_ONCE": "1", **self.variables}
+
+    def replaced(self, command: str) -> str:
+        """Return a command with the test's own places, and ports that are free."""
+        for place, name in PLACES.items():
+            command = command.replace(place, str(self.directory / name))
+        command = command.replace("--host 0.0.0.0", "--host 127.0.0.1")
+        command = re.sub(r"--port \d+", f"--port {free_port()}", command)
+        if command.startswith("curl"):
+            command = ADDRESS.sub(self.addresses[0], command)
+        return command
+
+    def run(self, command: str) -> str:
+        """Run a command in a shell and return what it printed."""
+        ended = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", self.replaced(command)],
+            cwd=self.directory,
+            env=self.environment(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+        )
+        assert ended.returncode == 0, (command, ended.stdout, ended.stderr)
+        return ended.stdout.strip()
+
+    def make(self, command: str) -> str:
+        """Run what a target runs once all is installed: the module that it names. The tests themselves run already."""
+        steps = subprocess.run(
+            [*command.split(), "--dry-run"],
+            cwd=ROOT,
+            env=self.environment(),
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        module = steps.splitlines()[-1].partition("python -m ")[2].split()[0]
+        return module if module == "pytest" else self.run(f'"{sys.executable}" -m {module}')
+
+    def serve(self, command: str) -> None:
+        """Start a server that runs for as long as the reader reads."""
+        if "--port" not in command:
+            command += " --port 8080"  # the default, which may be taken here
+        line = self.stack.enter_context(serving(self.replaced(command), self.directory, self.environment()))
+        self.served.append(line)
+        self.addresses.append(line.removeprefix("Keystead is ready at ").strip())
+
+    def on_a_terminal(self, command: str) -> str:
+        """Run a command that asks for a password, type one, and return what it printed."""
+        ours, theirs = pty.openpty()
+        with subprocess.Popen(
+            ["bash", "-euo", "pipefail", "-c", self.replaced(command)],
+            cwd=self.directory,
+            env=self.environment(),
+            stdin=theirs,
+            stdout=subprocess.PIPE,
+            stderr=theirs,
+            text=True,
+            start_new_session=True,
+        ) as process:
+            os.close(theirs)
+            shown = b""
+            for prompt in PROMPTS:
+                while not shown.endswith(prompt):
+                    shown += os.read(ours, 1024)
+                os.write(ours, ADA.password.encode() + b"\n")
+            printed, _ = process.communicate(timeout=SECONDS)
+        os.close(ours)
+        assert process.returncode == 0, (command, shown, printed)
+        assert ADA.password.encode() not in shown
+        return printed.strip()
+
+
+def check_requirement(command: str) -> str:
+    """Return the name in ``pip install``, which asks a package index for what is not released yet."""
+    (quoted,) = re.findall(r"^pip install '([^']+)'$", command)
+    return Requirement(quoted).name
+
+
+@contextmanager
+def serving(command: str, directory: Path, environment: Mapping[str, str]) -> Iterator[str]:
+    """Run a server, give the line with which it says that it is ready, and stop it in the end."""
+    with (
+        (directory / "serving.log").open("a", encoding="utf-8") as log,
+        subprocess.Popen(
+            ["bash", "-c", f"exec {command}"],
+            cwd=directory,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        ) as process,
+    ):
+        lines: queue.SimpleQueue[str] = queue.SimpleQueue()
+        stream = process.stdout
+        assert stream is not None
+        reader = threading.Thread(target=lambda: lines.put(stream.readline()), daemon=True)
+        reader.start()
+        try:
+            line = lines.get(timeout=SECONDS)
+            assert line.startswith("Keystead is ready at "), (directory / "serving.log").read_text(encoding="utf-8")
+            yield line
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(SECONDS)
+            reader.join(SECONDS)
+    assert process.returncode == 0
+
+
+@pytest.fixture
+def reader(tmp_path: Path) -> Iterator[Reader]:
+    """Give somebody in an empty directory, for whom ``keystead`` is the package under test."""
+    (tmp_path / "bin").mkdir()
+    program = tmp_path / "bin" / "keystead"
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m keystead "$@"\n', encoding="utf-8")
+    program.chmod(0o755)
+    with ExitStack() as stack:
+        yield Reader(tmp_path, stack)
+
+
+@pytest.mark.timeout(300)
+def test_every_command_of_the_readme_works_in_its_order(reader: Reader) -> None:
+    followed = commands()
+    assert len(followed) >= 10
+    for command in followed:
+        reader.follow(command)
+
+    assert reader.said("pip install") == "keystead"
+    assert ID.fullmatch(reader.said("create-org"))
+    assert ID.fullmatch(reader.said("create-user"))
+    assert reader.said("create-key").startswith("pwt_")
+    assert '"ada"' in reader.said("curl")
+    assert "problem" not in reader.said("keystead doctor")
+    assert reader.served[0].startswith("Keystead is ready at http://127.0.0.1:")
+    assert reader.served[1] == "Keystead is ready at https://auth.example.com\n"
