@@ -110,12 +110,11 @@ def test_any_text_is_answered_without_an_error_and_none_is_ours(text: str) -> No
     assert read_refresh_token(KEY, text) is None
 
 
-@given(st.data(), hosts)
-def test_a_secret_with_a_character_more_or_less_is_refused(data: st.DataObject, host: str) -> None:
-    key, opaque = new_api_key("pwt", host).reveal(), new_opaque(SESSION_PREFIX).reveal()
+@given(st.data())
+def test_a_secret_of_fixed_length_with_a_character_more_or_less_is_refused(data: st.DataObject) -> None:
+    opaque = new_opaque(SESSION_PREFIX).reveal()
     refresh = derive_refresh_token(KEY, RefreshLocator(b"g" * 16, 1)).reveal()
     place, more = data.draw(st.integers(0, len(opaque) - 1)), data.draw(characters)
     for rest, extra in ((1, ""), (0, more)):
-        assert not is_api_key(key[:place] + extra + key[place + rest :], "pwt")
         assert not is_opaque(opaque[:place] + extra + opaque[place + rest :], SESSION_PREFIX)
         assert read_refresh_token(KEY, refresh[:place] + extra + refresh[place + rest :]) is None
