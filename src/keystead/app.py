@@ -115,7 +115,7 @@ def build_services(settings: Settings, clock: Clock, db: SqliteDatabase, keys: I
     )
     api_keys = Keys(db=db, clock=clock, keys=keys, settings=settings, accounts=accounts, audit=audit)
     signing_keys = SigningKeys(db=db, clock=clock, keys=keys, settings=settings, audit=audit)
-    tokens = Tokens(db=db, clock=clock, settings=settings, signing=signing_keys, audit=audit)
+    tokens = Tokens(db=db, clock=clock, settings=settings, signing=signing_keys, accounts=accounts, audit=audit)
     payments = OperatorCreditProvider(db=db, clock=clock, settings=settings)
     balance = Balance(db=db, clock=clock, payments=payments, audit=audit)
     waiting = WaitingRoom(db.changes, most=settings.device_polls_held)

@@ -6,6 +6,8 @@ from typing import Any
 
 from sqlalchemy import Table
 
+from keystead.accounts.passwords import PasswordHasher
+from keystead.accounts.service import Accounts
 from keystead.audit.service import AuditLog
 from keystead.db import Command, Transaction, insert_into
 from keystead.db.installation import DATABASE_FILE, Keys, open_installation
@@ -95,5 +97,7 @@ def _desk(directory: Path, clock: ManualClock, settings: Settings, keys: Keys) -
     audit = AuditLog(clock=clock)
     signing = SigningKeys(db=db, clock=clock, keys=keys, settings=settings, audit=audit)
     db.feed.listen(lambda subject: signing.forget() if subject in {"signing-keys", "*"} else None)
-    tokens = Tokens(db=db, clock=clock, settings=settings, signing=signing, audit=audit)
+    passwords = PasswordHasher(parallel=1, waiting=0)
+    accounts = Accounts(db=db, clock=clock, audit=audit, passwords=passwords, settings=settings)
+    tokens = Tokens(db=db, clock=clock, settings=settings, signing=signing, accounts=accounts, audit=audit)
     return Desk(directory, clock, settings, keys, db, signing, tokens)

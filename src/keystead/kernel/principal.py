@@ -30,6 +30,10 @@ class Identity:
     organization_display_name: str
     role: str
 
+    def alone(self) -> "Identity":
+        """Return the identity without what a record adds that was read in the same row."""
+        return Identity(*(getattr(self, name) for name in Identity.__slots__))
+
 
 @dataclass(frozen=True, slots=True)
 class Principal:

@@ -75,37 +75,12 @@ class EndedKey:
 
 
 @dataclass(frozen=True, slots=True)
-class KeyHolder:
-    """A key and, in the same row, whose it is: all that one look-up answers (promise K1)."""
+class KeyHolder(Identity):
+    """Whose key it is and, in the same row, the key: all that one look-up answers (promise K1)."""
 
     key_id: str
     scopes: str
     expires_at: int | None
-    user_id: str
-    username: str
-    email: str
-    name: str
-    platform_admin: int
-    password_updated_at: int | None
-    organization_id: str
-    organization: str
-    organization_display_name: str
-    role: str
-
-    def identity(self) -> Identity:
-        """Return whose key it is."""
-        return Identity(
-            self.user_id,
-            self.username,
-            self.email,
-            self.name,
-            self.platform_admin,
-            self.password_updated_at,
-            self.organization_id,
-            self.organization,
-            self.organization_display_name,
-            self.role,
-        )
 
 
 Name = Annotated[StrictStr, StringConstraints(min_length=1, max_length=LONGEST_NAME, pattern=NAME_PATTERN)]

@@ -65,7 +65,7 @@ class Keys:
         if holder is None or (holder.expires_at is not None and holder.expires_at <= self._clock.now()):
             return None
         return Principal(
-            identity=holder.identity(),
+            identity=holder.alone(),
             method=Method.API_KEY,
             scopes=grantable(stored_scopes(holder.scopes), Role(holder.role)),
             credential_id=holder.key_id,

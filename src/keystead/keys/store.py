@@ -12,7 +12,7 @@ from keystead.keys.models import ApiKey, App, EndedKey, KeyHolder
 
 # A credential becomes a principal: one read by the unique index over the hash.
 HOLDER_BY_HASH: Final = Query(
-    select(api_key.c.id.label("key_id"), api_key.c.scopes, api_key.c.expires_at, *IDENTITY_COLUMNS)
+    select(*IDENTITY_COLUMNS, api_key.c.id.label("key_id"), api_key.c.scopes, api_key.c.expires_at)
     .select_from(joined_to_identity(api_key))
     .where(api_key.c.secret_hash == bindparam("secret_hash")),
     KeyHolder,

@@ -36,37 +36,12 @@ class EndedSession:
 
 
 @dataclass(frozen=True, slots=True)
-class SessionHolder:
-    """A session and, in the same row, whose it is. Times are in Unix seconds."""
+class SessionHolder(Identity):
+    """Whose session it is and, in the same row, the session. Times are in Unix seconds."""
 
     session_id: str
     last_used_at: int
     expires_at: int
-    user_id: str
-    username: str
-    email: str
-    name: str
-    platform_admin: int
-    password_updated_at: int | None
-    organization_id: str
-    organization: str
-    organization_display_name: str
-    role: str
-
-    def identity(self) -> Identity:
-        """Return whose session it is."""
-        return Identity(
-            self.user_id,
-            self.username,
-            self.email,
-            self.name,
-            self.platform_admin,
-            self.password_updated_at,
-            self.organization_id,
-            self.organization,
-            self.organization_display_name,
-            self.role,
-        )
 
 
 class PasswordSignIn(BaseModel):

@@ -94,7 +94,7 @@ class Sessions:
         if ends <= self._clock.now():
             return None
         return Principal(
-            holder.identity(), Method.SESSION, ROLE_SCOPES[Role(holder.role)], holder.session_id, expires_at=ends
+            holder.alone(), Method.SESSION, ROLE_SCOPES[Role(holder.role)], holder.session_id, expires_at=ends
         )
 
     async def record_use(self, uses: Sequence[tuple[str, int, str]]) -> None:

@@ -12,7 +12,7 @@ from keystead.sessions.models import EndedSession, SessionHolder
 INSERT: Final = Command(insert_into(session))
 
 HOLDER_BY_HASH: Final = Query(
-    select(session.c.id.label("session_id"), session.c.last_used_at, session.c.expires_at, *IDENTITY_COLUMNS)
+    select(*IDENTITY_COLUMNS, session.c.id.label("session_id"), session.c.last_used_at, session.c.expires_at)
     .select_from(joined_to_identity(session))
     .where(session.c.secret_hash == bindparam("secret_hash")),
     SessionHolder,

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
+from keystead.accounts.service import Accounts
 from keystead.audit.service import AuditLog
 from keystead.db.engine import Database, Transaction
 from keystead.db.installation import Keys
@@ -158,13 +159,21 @@ class Tokens:
     """Access tokens and short-term tokens: issued, taken back, and recognised."""
 
     def __init__(
-        self, *, db: Database, clock: Clock, settings: Settings, signing: SigningKeys, audit: AuditLog
+        self,
+        *,
+        db: Database,
+        clock: Clock,
+        settings: Settings,
+        signing: SigningKeys,
+        accounts: Accounts,
+        audit: AuditLog,
     ) -> None:
         """Issue in the name of ``settings.public_url``."""
         self._db = db
         self._clock = clock
         self._settings = settings
         self._signing = signing
+        self._accounts = accounts
         self._audit = audit
         self._issuer = settings.public_url
 
@@ -293,7 +302,7 @@ class Tokens:
         claims = rules.read_access_claims(payload, now=now)
         if claims is None:
             return None
-        identity = await self._db.one(store.MEMBER, {"user_id": claims.sub, "organization_id": claims.org_id})
+        identity = await self._accounts.identity(claims.sub, claims.org_id)
         if identity is None:
             return None
         scopes = grantable(stored_scopes(claims.scope), Role(identity.role))

@@ -4,7 +4,7 @@ from sqlalchemy import bindparam, delete, func, insert, or_, select, update
 
 from keystead.db.identity import IDENTITY_COLUMNS, joined_to_identity
 from keystead.db.statements import Command, Query, insert_into
-from keystead.db.tables import membership, organization, short_term_token, signing_key, user
+from keystead.db.tables import short_term_token, signing_key
 from keystead.kernel.principal import Identity
 from keystead.tokens.models import ShortTermToken, SigningKeyRow
 
@@ -63,20 +63,5 @@ SHORT_TERM_HOLDER = Query(
     select(*IDENTITY_COLUMNS)
     .select_from(joined_to_identity(short_term_token))
     .where(_token.id == bindparam("id"), _token.user_id == bindparam("user_id"), _token.expires_at > bindparam("now")),
-    Identity,
-)
-
-MEMBER = Query(
-    select(*IDENTITY_COLUMNS)
-    .select_from(
-        membership.join(user, user.c.id == membership.c.user_id).join(
-            organization, organization.c.id == membership.c.organization_id
-        )
-    )
-    .where(
-        membership.c.user_id == bindparam("user_id"),
-        membership.c.organization_id == bindparam("organization_id"),
-        user.c.disabled_at.is_(None),
-    ),
     Identity,
 )
