@@ -13,6 +13,7 @@ from urllib.parse import urlencode, urljoin, urlsplit
 
 import httpx
 
+from tests.support import issued
 from tests.support.pages import BrowserError, Form, Page
 
 TIMEOUT_SECONDS: Final = 30.0
@@ -96,6 +97,7 @@ class Browser:
                     self.cookies.pop(name, None)
                 else:
                     self.cookies[name] = morsel
+                    issued.note(morsel.value)
 
     def get(self, address: str, *, headers: Mapping[str, str] | None = None) -> Page:
         """Go to an address as if it were typed, follow redirects, and return where it ended."""
@@ -129,6 +131,7 @@ class Browser:
 
     def sign_in(self, username: str, password: str) -> Page:
         """Sign in through the page. Raises BrowserError when no session came of it."""
+        issued.note(password)
         page = self.get("/sign-in")
         answers = {"username": username, "password": password}
         after = self.submit(page, page.form("username", "password"), answers)

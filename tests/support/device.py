@@ -8,6 +8,8 @@ from typing import Any, Final, Self
 
 import httpx
 
+from tests.support import issued
+
 DEVICE_GRANT: Final = "urn:ietf:params:oauth:grant-type:device_code"
 CLI_SCOPE: Final = "keys:read keys:create keys:delete apps:read apps:create apps:delete balance:read balance:add"
 """The scope that parallel-cli asks for."""
@@ -92,6 +94,7 @@ class DeviceClient:
         """Ask for a device code and a user code (RFC 8628, section 3.1)."""
         form = {"client_id": self.client_id, "scope": scope}
         body = _read(self._http.post("/getServiceKeys/device/code", data=form))
+        issued.note(body["device_code"], body["user_code"])
         return DeviceAuthorization(
             client_id=self.client_id,
             device_code=body["device_code"],
@@ -138,7 +141,10 @@ class DeviceClient:
     def account(self, method: str, path: str, access_token: str, body: Any = None) -> httpx.Response:
         """Call the Account API: ``path`` begins after ``/account/service``."""
         headers = {"Authorization": f"Bearer {access_token}", "Accept": "application/json"}
-        return self._http.request(method, f"/account/service{path}", headers=headers, json=body)
+        response = self._http.request(method, f"/account/service{path}", headers=headers, json=body)
+        if response.is_success and '"raw_api_key"' in response.text:
+            issued.note(response.json()["raw_api_key"])
+        return response
 
 
 def _read(response: httpx.Response) -> dict[str, Any]:
@@ -149,4 +155,5 @@ def _read(response: httpx.Response) -> dict[str, Any]:
 
 
 def _tokens(body: Mapping[str, Any]) -> Tokens:
+    issued.note(str(body["access_token"]), str(body["refresh_token"]))
     return Tokens(str(body["access_token"]), str(body["refresh_token"]), int(body["expires_in"]), body)

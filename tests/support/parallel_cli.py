@@ -11,6 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Final, Self
 
+from tests.support import issued
+
 PROGRAM: Final = Path(sys.executable).with_name("parallel-cli")
 TIMEOUT_SECONDS: Final = 60.0
 
@@ -73,6 +75,7 @@ class ParallelCli:
         """Return the stored tokens of the selected organization."""
         content = self.stored()
         tokens: dict[str, Any] = content["orgs"][content["selected_org_id"]]["control_api"]
+        issued.note(tokens["access_token"], tokens["refresh_token"])
         return tokens
 
     def age_access_token(self) -> None:

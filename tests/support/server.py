@@ -12,10 +12,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Final, Self
 
+from tests.support import issued
+
 READY: Final = "Keystead is ready at "
 READY_SECONDS: Final = 30.0
 STOP_SECONDS: Final = 20.0
 ADMIN_SECONDS: Final = 60.0
+PRINTS_A_SECRET: Final = frozenset({"create-key", "create-token"})
 
 GENEROUS: Final = {
     "KEYSTEAD_LIMIT_SIGN_IN": "100000/minute",
@@ -29,6 +32,10 @@ GENEROUS: Final = {
 
 class ServerError(Exception):
     """The server or one of its commands did not do what a test stands on. The text carries the logs."""
+
+
+class LeakError(ServerError):
+    """A server's log or database holds a secret that tests were given or sent (promises K13 and W9)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +157,7 @@ class KeysteadServer:
             self.kill()
             raise ServerError(self._story(f"SIGTERM did not end the server in {STOP_SECONDS:g} s.")) from None
         self._forget()
+        self._search_for_secrets()
         return code
 
     def kill(self) -> None:
@@ -158,6 +166,14 @@ class KeysteadServer:
         process.kill()
         process.wait(STOP_SECONDS)
         self._forget()
+        self._search_for_secrets()
+
+    def _search_for_secrets(self) -> None:
+        """Raise LeakError when the log or a file of the database holds any secret that was noted so far."""
+        for file in (self._log, *sorted(self.data.glob("keystead.db*"))):
+            found = issued.leaked(file.read_bytes())
+            if found:
+                raise LeakError(f"{file.name} holds what nobody may keep:\n" + "\n".join(found))
 
     def restart(self) -> None:
         """Stop the process if it is there, and start another on the same data and the same port."""
@@ -197,6 +213,10 @@ class KeysteadServer:
                 f"keystead admin {command} {' '.join(arguments)} ended with code {finished.returncode}.\n"
                 f"Standard output: {finished.stdout}\nStandard error: {finished.stderr}"
             )
+        if command in PRINTS_A_SECRET:
+            issued.note(finished.stdout.strip())
+        if "--password-stdin" in arguments and stdin is not None:
+            issued.note(stdin.strip())
         return finished.stdout.strip()
 
     def log_text(self) -> str:
