@@ -176,4 +176,4 @@ async def test_a_wrong_method_names_every_right_one(house: House) -> None:
             path: (await client.request("PUT", path)).headers["allow"]
             for path in ("/apps", f"/apps/{APP}", f"/apps/{APP}/keys", f"/apps/{APP}/keys/{KEY}", "/balance/add")
         }
-    assert list(found.values()) == ["GET, HEAD, POST", "DELETE", "GET, POST", "DELETE", "POST"]
+    assert list(found.values()) == ["GET, HEAD, POST", "DELETE", "GET, HEAD, POST", "DELETE", "POST"]
