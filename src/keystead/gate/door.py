@@ -286,7 +286,7 @@ def _check_scope_asked_for(query: bytes, principal: Principal) -> None:
 
 def _declared_length(scope: Scope) -> int:
     text = header(scope, b"content-length")
-    return int(text) if text.isdigit() else 0
+    return int(text) if text.isascii() and text.isdigit() else 0
 
 
 def _limited(receive: Receive) -> Receive:
