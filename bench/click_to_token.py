@@ -1,0 +1,128 @@
+"""From the click to the token: a stock client polls as RFC 8628 says, a person approves, and the clock is read at both.
+
+``.venv/bin/python bench/click_to_token.py [--runs N] [--quick]`` needs two cores. The click is the moment at which the
+browser begins to send the approval; the token is there when the client has read the whole answer. The client waits
+``interval`` seconds after each answer, and knows nothing of held polls. People click at any time: here at a random one
+within the client's first four seconds.
+"""
+
+import http.client
+import json
+import random
+import statistics
+import threading
+import time
+from collections.abc import Mapping
+from html.parser import HTMLParser
+from typing import Any, Final
+from urllib.parse import urlencode, urlsplit
+
+from harness import option, quick, say, surroundings, table, workplace
+from people import EVERY_SCOPE, inside, new_house, session
+from servers import Served, keystead, need_two_cores
+
+from keystead.oauth.service import DEVICE_CODE
+from keystead.wire.answers import DEVICE_PAGE
+
+RUNS: Final = option("runs", 5 if quick() else 100)
+Reply = tuple[int, str]
+AT_ONCE: Final = 5
+"""People who sign in beside one another, so that a hundred runs do not take an hour."""
+
+
+class _Fields(HTMLParser):
+    """What a page's form would send back."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: dict[str, str] = {}
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note an input's name and value."""
+        given = dict(attrs)
+        if tag == "input" and given.get("name"):
+            self.found[given["name"] or ""] = given.get("value") or ""
+
+
+def ask(served: Served, method: str, path: str, form: Mapping[str, str] | None = None, **headers: str) -> Reply:
+    """Send one request and return the status and the body."""
+    connection = http.client.HTTPConnection(urlsplit(served.url).netloc, timeout=30)
+    if form:
+        headers["Content-Type"] = "application/x-www-form-urlencoded"
+    connection.request(method, path, urlencode(form) if form else None, headers)
+    response = connection.getresponse()
+    body = response.read().decode()
+    connection.close()
+    return response.status, body
+
+
+def poll(served: Served, client_id: str, codes: dict[str, Any], told: list[float]) -> None:
+    """Be the client: poll until there is a token, and note when."""
+    form = {"grant_type": DEVICE_CODE, "device_code": codes["device_code"], "client_id": client_id}
+    interval = codes.get("interval", 5)
+    while True:
+        status, body = ask(served, "POST", "/getServiceKeys/token", form)
+        if status == 200:
+            told.append(time.perf_counter())
+            return
+        error = json.loads(body)["error"]
+        if error == "slow_down":
+            interval += 5
+        elif error != "authorization_pending":
+            raise RuntimeError(f"the client was told {body}")
+        time.sleep(interval)
+
+
+def one_run(served: Served, cookie: str) -> float:
+    """Sign in once and return the seconds from the click to the token."""
+    client_id = "parallel-cli"
+    _, body = ask(served, "POST", "/getServiceKeys/device/code", {"client_id": client_id, "scope": EVERY_SCOPE})
+    codes, told = json.loads(body), list[float]()
+    client = threading.Thread(target=poll, args=(served, client_id, codes, told))
+    client.start()
+    _, page = ask(served, "GET", f"{DEVICE_PAGE}?user_code={codes['user_code']}", Cookie=cookie)
+    fields = _Fields()
+    fields.feed(page)
+    time.sleep(random.uniform(0, 4))  # noqa: S311 - a person's moment
+    clicked = time.perf_counter()
+    status, _ = ask(served, "POST", DEVICE_PAGE, {**fields.found, "decision": "approve"}, Cookie=cookie)
+    if status != 303:
+        raise RuntimeError(f"the approval was answered {status}")
+    client.join()
+    return told[0] - clicked
+
+
+def runs(served: Served, cookie: str) -> list[float]:
+    """Let several people sign in, one time after the other each, and return the milliseconds of every run."""
+    took: list[float] = []
+
+    def person() -> None:
+        took.extend([one_run(served, cookie) * 1000 for _ in range(RUNS // AT_ONCE)])
+
+    people = [threading.Thread(target=person) for _ in range(AT_ONCE)]
+    for each in people:
+        each.start()
+    for each in people:
+        each.join()
+    return took
+
+
+def main() -> None:
+    """Measure the way from the click to the token."""
+    need_two_cores()
+    surroundings("uvicorn")
+    with workplace() as place:
+        house = new_house(place / "data")
+        cookie = f"cloud.sso={inside(house.data, session)}"
+        rows = []
+        for hold in ("3.8", "0"):
+            with keystead(house, KEYSTEAD_DEVICE_POLL_HOLD=hold) as served:
+                took = runs(served, cookie)
+            centiles = statistics.quantiles(took, n=100, method="inclusive")
+            rows.append([f"{hold} s", str(len(took)), *(f"{v:,.0f}" for v in (centiles[49], centiles[98], max(took)))])
+        table(["poll held for at most", "runs", "p50, ms", "p99, ms", "longest, ms"], rows)
+        say("Without holding, the wait is what is left of the client's interval of one second.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+"""What every bench shares: rounds in turn, medians and spread, and tables in Markdown.
+
+A figure of one run says little on a machine that does other things as well. So whatever is compared is compared in one
+run, in turn (A B A B), and told as the median of the rounds with the lowest and the highest in parentheses.
+"""
+
+import datetime
+import os
+import platform
+import sqlite3
+import statistics
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+Case = Callable[[], Mapping[str, float]]
+"""Runs one round and returns its figures by name."""
+
+
+def say(text: str = "") -> None:
+    """Print a line."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def option(name: str, default: int) -> int:
+    """Return the number behind ``--name`` on the command line."""
+    arguments = sys.argv[1:]
+    return int(arguments[arguments.index(f"--{name}") + 1]) if f"--{name}" in arguments else default
+
+
+def quick() -> bool:
+    """Tell whether ``--quick`` was asked for: too short to quote, long enough to see that everything works."""
+    return "--quick" in sys.argv
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Several rounds of one figure."""
+
+    values: Sequence[float]
+
+    @property
+    def median(self) -> float:
+        """The middle one."""
+        return statistics.median(self.values)
+
+    def text(self, digits: int = 0) -> str:
+        """Return the median, with the lowest and the highest in parentheses."""
+        low, high = min(self.values), max(self.values)
+        return f"{self.median:,.{digits}f} ({low:,.{digits}f} to {high:,.{digits}f})"
+
+
+def in_turn(rounds: int, cases: Mapping[str, Case]) -> dict[str, dict[str, Spread]]:
+    """Run every case once a round, ``rounds`` times, and return the spread of each figure of each case.
+
+    One more round, which counts for nothing, comes first.
+    """
+    found: dict[str, dict[str, list[float]]] = {name: {} for name in cases}
+    for turn in range(rounds + 1):
+        for name, case in cases.items():
+            figures = case()
+            if turn:
+                for figure, value in figures.items():
+                    found[name].setdefault(figure, []).append(value)
+    return {name: {figure: Spread(values) for figure, values in rows.items()} for name, rows in found.items()}
+
+
+def ratio(found: Mapping[str, Mapping[str, Spread]], name: str, base: str, figure: str = "rate") -> str:
+    """Return how many times a case's figure is the other's, round by round, as a median with its spread."""
+    pairs = zip(found[name][figure].values, found[base][figure].values, strict=True)
+    return Spread([one / other for one, other in pairs]).text(2)
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table in Markdown."""
+    say("| " + " | ".join(head) + " |")
+    say("| " + " | ".join("---" for _ in head) + " |")
+    for row in rows:
+        say("| " + " | ".join(row) + " |")
+    say()
+
+
+def surroundings(*packages: str) -> None:
+    """Print when and where this was measured."""
+    today = datetime.datetime.now(datetime.UTC).date().isoformat()
+    libraries = ", ".join(f"{name} {version(name)}" for name in packages)
+    python = f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}"
+    say(f"{today}, {os.cpu_count()} cores ({_processor()}), {python}, {libraries}")
+    say(f"Load of the machine before: {os.getloadavg()[0]:.1f}")
+    say()
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.machine()
+    return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.machine())
+
+
+@contextmanager
+def workplace() -> Iterator[Path]:
+    """Give a directory for this run. Set TMPDIR where the usual place is not on a real disk."""
+    with tempfile.TemporaryDirectory(prefix="keystead-bench-") as directory:
+        yield Path(directory)
