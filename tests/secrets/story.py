@@ -105,14 +105,17 @@ class Story:
         self._use(self.api_key, self.token)
 
     def _use(self, api_key: str, token: str) -> None:
-        for headers in (
-            {"Authorization": "Basic " + base64.b64encode(f"{api_key}:".encode()).decode()},
-            {"Authorization": f"Bearer {api_key}"},
-            {"X-Api-Key": api_key},
-            {"Authorization": f"Bearer {token}"},
+        """Send each credential in every way that is right, to the gate's own answers and to what is logged."""
+        encoded = base64.b64encode(f"{api_key}:".encode()).decode()
+        for headers, account in (
+            ({"Authorization": f"Basic {encoded}"}, 403),
+            ({"Authorization": f"Bearer {api_key}"}, 403),
+            ({"X-Api-Key": api_key}, 403),
+            ({"Authorization": f"Bearer {token}"}, 200),
         ):
             self._expect(200, self.http.get(SESSION, headers=headers))
             self._expect(200, self.http.get("/verify", headers=headers))
+            self._expect(account, self.http.get("/account/service/v1/apps", headers=headers))
 
     def _sign_in(self, ada: Browser) -> None:
         """Sign in by page and by JSON, after mistakes of every sort."""
@@ -257,6 +260,7 @@ class Story:
                 {"X-Forwarded-For": secret, "Origin": f"https://{secret}.example.com"},
             ):
                 self._expect(401, self.http.get(SESSION, headers=headers))
+                self._expect(401, self.http.get("/account/service/v1/apps", headers=headers))
         both = {"X-Api-Key": self.api_key, "Authorization": f"Bearer {self.token}"}
         self._expect(400, self.http.get(SESSION, headers=both))
         self._expect(400, self.http.get("/account/service/v1/apps", headers=both))
@@ -304,6 +308,7 @@ class Story:
             self.http.get(SESSION, headers={"Authorization": f"Bearer {token}"}),
             self.http.get(SESSION, headers={"X-Api-Key": key}),
             self.http.get("/account/service/v1/apps", headers={"Authorization": f"Bearer {token}"}),
+            self.http.get(f"/static/{self.bob_password}", headers={"X-Api-Key": key}),
             self.http.post("/api/sso/password/login", json=person),
         ]
         assert 500 in {answer.status_code for answer in answers}

@@ -69,13 +69,16 @@ class ParallelCli:
     def stored(self) -> dict[str, Any]:
         """Return what the client keeps in auth.json."""
         content: dict[str, Any] = json.loads(self.auth_file.read_text(encoding="utf-8"))
+        for organization in content.get("orgs", {}).values():
+            tokens = organization.get("control_api") or {}
+            kept = (tokens.get("access_token"), tokens.get("refresh_token"), organization.get("api_key"))
+            issued.note(*(text for text in kept if text))
         return content
 
     def stored_tokens(self) -> dict[str, Any]:
         """Return the stored tokens of the selected organization."""
         content = self.stored()
         tokens: dict[str, Any] = content["orgs"][content["selected_org_id"]]["control_api"]
-        issued.note(tokens["access_token"], tokens["refresh_token"])
         return tokens
 
     def age_access_token(self) -> None:
