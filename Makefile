@@ -54,7 +54,7 @@ serve: $(VENV)/.stamp-server  ## Run the server for development, with its data i
 	@$(BIN)/keystead serve --dev --data .data
 
 test: $(VENV)/.stamp-dev $(if $(GO_RUNS),,$(VENV)/.stamp-go)  ## Run the tests (PYTEST_ARGS="-k word" to choose, PYTEST_WORKERS=0 for one process)
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadgroup $(PYTEST_ARGS)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadfile $(PYTEST_ARGS)
 
 lint: $(VENV)/.stamp-dev  ## Check style, types and which room may import which
 	$(BIN)/ruff check .

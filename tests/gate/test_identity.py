@@ -112,6 +112,8 @@ def test_a_refused_proxy_is_told_nothing_of_anybody(http: httpx.Client) -> None:
         ("scope=keys:read", 200),
         ("scope=keys:read%20balance:add", 200),
         ("scope=keys:read&unknown=1", 200),
+        ("scope=", 403),
+        ("scop=keys:read", 403),
         ("scope=keys:write", 403),
         ("scope=keys:read%20admin", 403),
         ("scope=%ff", 403),

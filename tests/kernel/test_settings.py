@@ -164,6 +164,12 @@ def test_the_public_address_is_an_origin(given: str, kept: str) -> None:
         "javascript:alert(1)",
         "//auth.example.com",
         "http://localhost.evil.example",
+        "https://auth.example.com:0",
+        "https://auth.example.com:99999",
+        "https://auth.example.com:https",
+        "https://auth.example.com:",
+        "https://auth example.com",
+        "https://auth%2fexample.com",
     ],
 )
 def test_what_is_no_safe_origin_is_refused(given: str) -> None:

@@ -55,8 +55,6 @@ CONTRACT: Final[dict[str, tuple[dict[str, str] | None, dict[str, str]]]] = {
 """What the published client sends and reads: request members and the members of the 200, all of them required."""
 AN_APP: Final = {"app_name": TEXT, "org_name": TEXT_OR_NULL, "app_id": TEXT, "org_id": TEXT}
 
-pytestmark = pytest.mark.xdist_group("openapi-documents")
-
 
 @pytest.fixture(scope="module")
 def documents(opened: Opened) -> dict[str, Any]:

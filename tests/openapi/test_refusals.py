@@ -38,7 +38,7 @@ FORMS: Final[dict[str, dict[str, str]]] = {
 PLAIN_HTTP: Final = {"X-Forwarded-Proto": "http", "X-Forwarded-For": "203.0.113.7"}
 """What a proxy that is listed says of a request that came to it over plain HTTP, from somewhere else."""
 
-pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("openapi-refusals")]
+pytestmark = pytest.mark.timeout(300)
 
 
 @dataclass(slots=True)

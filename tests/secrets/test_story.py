@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -24,10 +25,11 @@ ISSUED_AT: Final = {
 }
 """The only answers that may hold a secret of this kind in their body."""
 
+NAMED_IN_A_QUERY: Final = re.compile(r"\?(access_token|api_key|apikey|key|token|x-api-key|cloud\.sso|authorization)=")
 TYPED_AS_A_NAME: Final = ("POST", "/sign-in", 401)
 """The page keeps what a person typed as their user name, for them to mend, be it their password."""
 
-pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("secrets")]
+pytestmark = pytest.mark.timeout(300)
 
 
 def tables(database: sqlite3.Connection) -> Iterator[tuple[str, list[str], list[tuple[Any, ...]]]]:
@@ -195,3 +197,9 @@ def test_the_log_names_routes_with_their_ids_and_nothing_else_of_an_address(stor
     made = next(seen.path for seen in story.proxy.exchanges if seen.method == "POST" and seen.path.endswith("/keys"))
     assert {made, TOKEN, "/problems/{code}", "/static/{name}", "(no route)"} <= paths
     assert not any("%" in path or " " in path.removeprefix("(no ") for path in paths), paths
+
+
+def test_no_credential_is_accepted_in_an_address(story: Story) -> None:
+    sent = [seen for seen in story.proxy.exchanges if NAMED_IN_A_QUERY.search(seen.path)]
+    assert {seen.answer.status for seen in sent} == {401}
+    assert len(sent) > 60

@@ -168,18 +168,5 @@ def test_a_device_cookie_with_any_character_changed_is_nobodys(place: int, chara
     assert changed == cookie or rules.read_device(KEY, changed, NOW) is None
 
 
-@pytest.mark.parametrize(
-    ("address", "counted"),
-    [
-        ("192.0.2.7", "192.0.2.7"),
-        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
-        ("::ffff:192.0.2.7", "192.0.2.7"),
-        ("somewhere", "somewhere"),
-    ],
-)
-def test_a_household_with_ipv6_counts_as_one_address(address: str, counted: str) -> None:
-    assert rules.limit_key_of_address(address) == counted
-
-
 def test_a_user_agent_is_kept_printable_and_short() -> None:
     assert rules.shown_user_agent("a\x1b[31m" + "b" * 400) == "a?[31m" + "b" * 250

@@ -4,7 +4,7 @@ import pytest
 
 from keystead.kernel.problems import RateLimited
 from keystead.kernel.settings import Settings
-from keystead.wire.limiter import Limiter
+from keystead.wire.limiter import Limiter, limit_key_of_address
 from keystead.wire.windows import Windows
 from tests.support.clock import ManualClock
 
@@ -82,3 +82,16 @@ def test_windows_that_have_ended_are_forgotten() -> None:
             windows.incr(f"visitor {second} {number}", 60)
         clock.advance(1)
     assert len(windows) <= 600
+
+
+@pytest.mark.parametrize(
+    ("address", "counted"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("somewhere", "somewhere"),
+    ],
+)
+def test_a_household_with_ipv6_counts_as_one_address(address: str, counted: str) -> None:
+    assert limit_key_of_address(address) == counted

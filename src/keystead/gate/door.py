@@ -277,9 +277,11 @@ def _check_scope_asked_for(query: bytes, principal: Principal) -> None:
     """
     try:
         wanted = parse_parameters(query).get("scope")
-        enough = wanted is None or parse_scopes(wanted) <= principal.scopes
+        enough = wanted is not None and parse_scopes(wanted) <= principal.scopes
     except (InvalidRequest, InvalidScope) as problem:
         raise InsufficientScope(problem.detail) from None
+    if wanted is None:
+        raise InsufficientScope("The question names no scope. Ask with ?scope=..., or without a query.")
     if not enough:
         raise InsufficientScope(f"This needs the scope '{wanted}', which the credential does not have.")
 

@@ -4,13 +4,14 @@ Every mistake is reported at once, each in a sentence. ``docs/settings.md`` is g
 """
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from difflib import get_close_matches
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from limits import parse
 from pydantic import (
@@ -148,6 +149,8 @@ class Settings(BaseModel):
             raise ValueError("give the https address that people use, for instance https://auth.example.com")
         if parts.path.strip("/") or parts.query or parts.fragment or parts.username:
             raise ValueError("give scheme, host and port only, without a path")
+        if not _is_host(parts.hostname) or not _has_port_or_none(parts):
+            raise ValueError("give a host and a port that people can reach, for instance https://auth.example.com:8443")
         return f"{parts.scheme}://{parts.netloc}".lower()
 
     @field_validator("master_secret")
@@ -156,6 +159,23 @@ class Settings(BaseModel):
         if value is not None and len(value.get_secret_value()) < 32:
             raise ValueError("use at least 32 random characters")
         return value
+
+
+def _is_host(host: str) -> bool:
+    """Tell whether this is a host name in ASCII or an address."""
+    if ":" in host:
+        try:
+            return IPv6Address(host) is not None
+        except ValueError:
+            return False
+    return re.fullmatch(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?", host) is not None
+
+
+def _has_port_or_none(parts: SplitResult) -> bool:
+    try:
+        return parts.port != 0 and not parts.netloc.endswith(":")
+    except ValueError:
+        return False
 
 
 def load_settings(environment: Mapping[str, str] = os.environ, file: Path | None = None, **given: Any) -> Settings:

@@ -38,6 +38,7 @@ from keystead.oauth.models import (
 from keystead.oauth.rules import SLOW_DOWN_STEP, PollOutcome, decide_poll, may_decide, scopes_granted
 from keystead.oauth.user_codes import new_user_code
 from keystead.oauth.waiting import SUBJECT, WaitingRoom
+from keystead.wire.limiter import limit_key_of_address
 
 GUESS_WINDOW = 3_600
 """Seconds over which wrong user codes are counted (promise D6)."""
@@ -239,7 +240,7 @@ class Devices:
             now = self._clock.now()
             limits = {
                 f"account:{user_id}": self._settings.limit_wrong_codes,
-                f"address:{address}": self._settings.limit_wrong_codes_address,
+                f"address:{limit_key_of_address(address)}": self._settings.limit_wrong_codes_address,
             }
             for subject, most in limits.items():
                 guesses = await tx.one(store.GUESSES, {"subject": subject, "since": now - _GUESS_KEPT})

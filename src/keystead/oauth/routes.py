@@ -27,7 +27,7 @@ from keystead.wire.answers import DEVICE_PAGE, Answer
 from keystead.wire.asgi import App, Receive, Scope, Send, header, read_body, send_answer, until_gone
 from keystead.wire.caller import caller_of
 from keystead.wire.forms import media_type, parse_form, required
-from keystead.wire.limiter import Limiter
+from keystead.wire.limiter import Limiter, limit_key_of_address
 
 REGISTER: Final = "/getServiceKeys/register"
 DEVICE_CODE: Final = "/getServiceKeys/device/code"
@@ -60,7 +60,7 @@ class OAuthRoutes:
 
     async def register(self, scope: Scope, receive: Receive) -> Answer:
         """Register a client (RFC 7591); the answer echoes what took effect."""
-        self._limiter.charge("registration", caller_of(scope).address)
+        self._limiter.charge("registration", limit_key_of_address(caller_of(scope).address))
         metadata = _parse_json(await read_body(receive), header(scope, b"content-type"))
         client = await self._oauth.clients.register(metadata)
         return _ok(_registration(client), status=201)
@@ -68,7 +68,7 @@ class OAuthRoutes:
     async def device_code(self, scope: Scope, receive: Receive) -> Answer:
         """Start a device authorization (RFC 8628, section 3.1)."""
         address = caller_of(scope).address
-        self._limiter.charge("device_code", address)
+        self._limiter.charge("device_code", limit_key_of_address(address))
         form = await _form(scope, receive)
         codes = await self._oauth.devices.issue(required(form, "client_id"), form.get("scope"), address)
         page, user_code = self._public_url + DEVICE_PAGE, codes.user_code.reveal()
@@ -104,7 +104,7 @@ class OAuthRoutes:
 
     async def revoke(self, scope: Scope, receive: Receive) -> Answer:
         """End the grant behind a refresh token; always 200 for a token, known or not (RFC 7009, section 2.2)."""
-        self._limiter.charge("token", caller_of(scope).address)
+        self._limiter.charge("token", limit_key_of_address(caller_of(scope).address))
         form = await _form(scope, receive)
         token = form.get("refresh_token") or form.get("token")
         if token is None:
@@ -115,7 +115,7 @@ class OAuthRoutes:
     def _charge(self, scope: Scope, form: Mapping[str, str]) -> None:
         """Charge a token request; a poll over the limit is told to slow down in the words of its own protocol."""
         try:
-            self._limiter.charge("token", caller_of(scope).address)
+            self._limiter.charge("token", limit_key_of_address(caller_of(scope).address))
         except RateLimited as problem:
             if form.get("grant_type") != DEVICE_GRANT:
                 raise

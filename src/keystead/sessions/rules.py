@@ -3,7 +3,6 @@
 import base64
 import hmac
 import re
-from ipaddress import IPv6Address, ip_address
 from typing import Final
 
 from keystead.kernel.problems import FormExpired
@@ -16,8 +15,6 @@ FORM_LIFETIME: Final = 3_600
 """Seconds for which a form can be sent."""
 LONGEST_USER_AGENT: Final = 256
 _CLOCKS_DIFFER: Final = 60
-_ADDRESSES_OF_ONE: Final = 64
-"""The bits of an IPv6 address that a provider gives to one customer at the least (RFC 6177)."""
 
 _DEVICE = re.compile(r"(?P<user>[0-9a-f-]{36})\.(?P<device>[0-9a-f]{32})\.(?P<issued>[0-9]{1,12})\.[A-Za-z0-9_-]{43}\Z")
 _FORM = re.compile(r"(?P<issued>[0-9]{1,12})\.[A-Za-z0-9_-]{43}\Z")
@@ -59,20 +56,6 @@ def check_form_token(key: bytes, session_id: str, purpose: str, token: str | Non
 def ends_at(*, last_used_at: int, expires_at: int, idle: int) -> int:
     """Return the Unix second at which a session ends if it is not used again."""
     return min(expires_at, last_used_at + idle)
-
-
-def limit_key_of_address(address: str) -> str:
-    """Return what a limit counts an address by: for IPv6 its network, of which one household has all addresses."""
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return address
-    if not isinstance(parsed, IPv6Address):
-        return address
-    if parsed.ipv4_mapped is not None:
-        return str(parsed.ipv4_mapped)
-    network = int(parsed) >> (128 - _ADDRESSES_OF_ONE) << (128 - _ADDRESSES_OF_ONE)
-    return f"{IPv6Address(network)}/{_ADDRESSES_OF_ONE}"
 
 
 def shown_user_agent(text: str) -> str:

@@ -18,7 +18,7 @@ from keystead.kernel.secrets import SESSION_PREFIX, Secret, is_opaque, keyed_has
 from keystead.kernel.settings import Settings
 from keystead.sessions import rules, store
 from keystead.sessions.models import Device, SignedIn
-from keystead.wire.limiter import Limiter
+from keystead.wire.limiter import Limiter, limit_key_of_address
 
 _log = logging.getLogger(__name__)
 
@@ -172,7 +172,7 @@ class Sessions:
             self._limiter.charge("sign_in", f"device:{device.user_id}:{device.device_id}")
             return
         typed = keyed_hash(self._keys.devices, f"name:{self._accounts.normal_name(username)}").hex()
-        self._limiter.charge("sign_in", f"address:{rules.limit_key_of_address(address)}", times=3)
+        self._limiter.charge("sign_in", f"address:{limit_key_of_address(address)}", times=3)
         self._limiter.charge("sign_in", f"account:{typed}")
 
     async def _begin(

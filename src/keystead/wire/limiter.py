@@ -5,6 +5,7 @@ library's fixed-window strategy instead costs two more steps (``docs/decisions/h
 """
 
 from dataclasses import dataclass
+from ipaddress import IPv6Address, ip_address
 from math import ceil
 from typing import Final
 
@@ -16,6 +17,8 @@ from keystead.kernel.problems import RateLimited, retry_after
 from keystead.kernel.settings import Settings
 from keystead.wire.windows import Windows
 
+_ADDRESSES_OF_ONE: Final = 64
+"""The bits of an IPv6 address that a provider gives to one customer at the least (RFC 6177)."""
 NAMES: Final = ("sign_in", "registration", "device_code", "token", "api")
 
 
@@ -65,3 +68,17 @@ class Limiter:
     def _item(self, name: str, times: int) -> RateLimitItem:
         item = self._items[name]
         return item if times == 1 else type(item)(item.amount * times, item.multiples, item.namespace)
+
+
+def limit_key_of_address(address: str) -> str:
+    """Return what a limit counts an address by: for IPv6 its network, of which one household has all addresses."""
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return address
+    if not isinstance(parsed, IPv6Address):
+        return address
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    network = int(parsed) >> (128 - _ADDRESSES_OF_ONE) << (128 - _ADDRESSES_OF_ONE)
+    return f"{IPv6Address(network)}/{_ADDRESSES_OF_ONE}"
