@@ -276,13 +276,13 @@ def _check_scope_asked_for(query: bytes, principal: Principal) -> None:
     A question that cannot be read is answered no as well: proxies take a 400 for a fault of theirs.
     """
     try:
-        wanted = parse_parameters(query).get("scope")
-        enough = wanted is not None and parse_scopes(wanted) <= principal.scopes
+        wanted = parse_parameters(query).get("scope", "")
+        scopes = parse_scopes(wanted)
     except (InvalidRequest, InvalidScope) as problem:
         raise InsufficientScope(problem.detail) from None
-    if wanted is None:
+    if not scopes:
         raise InsufficientScope("The question names no scope. Ask with ?scope=..., or without a query.")
-    if not enough:
+    if not scopes <= principal.scopes:
         raise InsufficientScope(f"This needs the scope '{wanted}', which the credential does not have.")
 
 

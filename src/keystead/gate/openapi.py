@@ -15,7 +15,7 @@ from keystead.kernel.problems import (
     Unauthenticated,
     Unavailable,
 )
-from keystead.wire.documented import NO_STORE, SCOPE_PATTERN, documented
+from keystead.wire.documented import NO_STORE, SCOPES, documented
 
 _TEXT: Final = {"type": "string"}
 _TRUTH: Final = {"type": "boolean"}
@@ -100,9 +100,9 @@ PATHS: Final[dict[str, Any]] = {
                     "name": "scope",
                     "in": "query",
                     "required": False,
-                    "description": "Scopes that the credential must have, separated by spaces. An empty value asks "
-                    "for none.",
-                    "schema": {"type": "string", "pattern": SCOPE_PATTERN},
+                    "description": "Scopes that the credential must have, separated by spaces. Any other query is "
+                    "answered no.",
+                    "schema": {"type": "string", "pattern": SCOPES},
                 }
             ],
             "responses": _responses(

@@ -19,7 +19,7 @@ from keystead.kernel.problems import (
 from keystead.oauth.client_ids import LONGEST_NAME, LONGEST_SENT
 from keystead.oauth.routes import DEVICE_CODE, REGISTER, REVOKE, TOKEN
 from keystead.oauth.service import DEVICE_CODE as DEVICE_GRANT
-from keystead.wire.documented import ANYWHERE, NO_STORE, REFUSAL_HEADERS, SCOPE_PATTERN
+from keystead.wire.documented import ANYWHERE, NO_STORE, REFUSAL_HEADERS, SCOPES_OR_NONE
 from keystead.wire.forms import FORM
 
 _TEXT: Final = {"type": "string"}
@@ -77,7 +77,7 @@ def _refusals(*problems: type[Problem]) -> dict[str, Any]:
 
 _SENT: Final = {"type": "string", "pattern": "^[^\\u0000]*$"}
 _NOT_EMPTY: Final = {"minLength": 1}
-_SCOPE: Final = {"type": "string", "pattern": SCOPE_PATTERN, "description": "Scopes, separated by spaces."}
+_SCOPE: Final = {"type": "string", "pattern": SCOPES_OR_NONE, "description": "Scopes, separated by spaces."}
 _NAME: Final = {
     "type": "string",
     "minLength": 1,

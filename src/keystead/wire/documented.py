@@ -16,8 +16,10 @@ from keystead.kernel.problems import (
 from keystead.kernel.scopes import Scope
 
 _ONE_SCOPE: Final = f"({'|'.join(Scope)})"
-SCOPE_PATTERN: Final = f"^ *({_ONE_SCOPE} +)*{_ONE_SCOPE}?$"
+SCOPES_OR_NONE: Final = f"^ *({_ONE_SCOPE} +)*{_ONE_SCOPE}?$"
 """What a list of scopes may be (RFC 6749, section 3.3); an empty one counts as none (section 3.1)."""
+SCOPES: Final = f"^ *{_ONE_SCOPE}( +{_ONE_SCOPE})* *$"
+"""The same where there must be one at least."""
 
 NO_STORE: Final[dict[str, Any]] = {
     "Cache-Control": {
