@@ -34,9 +34,10 @@ INSERT INTO oauth_grant SELECT 'grant-' || n, 'kc_full', :ada, :acme, '', '', :n
     FROM number;
 INSERT INTO session SELECT 'session-' || n, CAST('hash-' || n AS BLOB), :ada, :acme, :now, :now, :later, '', ''
     FROM number;
+INSERT INTO revocation (subject, at) SELECT 'credential:key-' || n, :now FROM number;
 INSERT INTO audit_event SELECT 'event-' || n, :now, 'key:create', NULL, :acme, NULL, NULL, '{}' FROM number;
 """
-"""What fills the tables that grow with an installation. The feed of changes does not: it holds an hour of them."""
+"""What fills the tables that grow with an installation, and the feed of changes, which holds an hour of them."""
 
 
 def fill(furnished: Furnished, data: Path) -> None:

@@ -27,10 +27,9 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class Extent:
-    """The first and last rows that the feed still holds; both are None while it is empty."""
+class _End:
+    """The last row of the feed; None while it is empty."""
 
-    first: int | None
     last: int | None
 
 
@@ -41,7 +40,7 @@ _SINCE = Query(
     .order_by(revocation.c.seq),
     Change,
 )
-_EXTENT = Query(select(func.min(revocation.c.seq).label("first"), func.max(revocation.c.seq).label("last")), Extent)
+_END = Query(select(func.max(revocation.c.seq).label("last")), _End)
 
 
 class ChangeFeed:
@@ -56,7 +55,7 @@ class ChangeFeed:
         self._connection = connection
         self._version = -1
         self._listeners: list[Callable[[str], None]] = []
-        self._seq = self._extent().last or 0
+        self._seq = self._end().last or 0
 
     def listen(self, listener: Callable[[str], None]) -> None:
         """Call ``listener`` with each changed subject, or with ``EVERYTHING``. It must return quickly."""
@@ -79,5 +78,5 @@ class ChangeFeed:
             self._seq = changes[-1].seq
         self._version = version
 
-    def _extent(self) -> Extent:
-        return _EXTENT.read(self._connection.execute(_EXTENT.sql).fetchone())
+    def _end(self) -> _End:
+        return _END.read(self._connection.execute(_END.sql).fetchone())
