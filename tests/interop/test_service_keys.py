@@ -198,7 +198,7 @@ def test_a_refresh_token_is_worth_nothing_after_it_was_revoked(client: DeviceCli
         tokens = sign_in(client, ada)
         renewed = client.refresh(tokens.refresh_token)
         revoked = client.revoke(renewed.refresh_token, name)
-        assert (revoked.status_code, revoked.content.strip()) in {(200, b""), (200, b"{}")}, name
+        assert (revoked.status_code, revoked.content) == (200, b""), name
         for spent in (renewed, tokens):
             with pytest.raises(OAuthError) as refused:
                 client.refresh(spent.refresh_token)

@@ -49,11 +49,13 @@ def _form(required: dict[str, Any], optional: dict[str, Any] | None = None, **mo
 
 
 def _operation(
-    name: str, summary: str, media: str, body: dict[str, Any], success: tuple[int, dict[str, Any]],
+    name: str, summary: str, media: str, body: dict[str, Any], success: tuple[int, dict[str, Any] | None],
     *problems: type[Problem],
 ) -> dict[str, Any]:  # fmt: skip
     status, answer = success
-    done = {"description": "Done.", "headers": NO_STORE, "content": {"application/json": {"schema": answer}}}
+    done: dict[str, Any] = {"description": "Done.", "headers": NO_STORE}
+    if answer is not None:
+        done["content"] = {"application/json": {"schema": answer}}
     return {
         "post": {
             "operationId": name,
@@ -179,6 +181,6 @@ PATHS: Final[dict[str, Any]] = {
             },
             anyOf=[_object({"refresh_token": _NOT_EMPTY}), _object({"token": _NOT_EMPTY})],
         ),
-        (200, {"type": "object", "additionalProperties": False}),
+        (200, None),
     ),
 }

@@ -35,7 +35,8 @@ TOKEN: Final = "/getServiceKeys/token"  # noqa: S105 - a path
 REVOKE: Final = "/getServiceKeys/token/revoke"
 
 _encode = msgspec.json.Encoder().encode
-_HEADERS: Final = {"Content-Type": "application/json", "Cache-Control": "no-store", "Pragma": "no-cache"}
+_NO_STORE: Final = {"Cache-Control": "no-store", "Pragma": "no-cache"}
+_HEADERS: Final = {"Content-Type": "application/json", **_NO_STORE}
 
 Handler = Callable[[Scope, Receive], Awaitable[Answer]]
 
@@ -110,7 +111,7 @@ class OAuthRoutes:
         if token is None:
             raise InvalidRequest("The parameter 'refresh_token' is missing.")
         await self._oauth.grants.revoke(token, address=caller_of(scope).address)
-        return _ok({})
+        return Answer(200, _NO_STORE, b"")
 
     def _charge(self, scope: Scope, form: Mapping[str, str]) -> None:
         """Charge a token request; a poll over the limit is told to slow down in the words of its own protocol."""
