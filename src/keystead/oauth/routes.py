@@ -1,6 +1,6 @@
 """The OAuth endpoints under ``/getServiceKeys/``: plain ASGI, because polls and refreshes are the hot calls of sign-in.
 
-Through FastAPI the same endpoint costs several times as much (``docs/decisions/token-endpoint.md``). The answers are
+Through FastAPI the same endpoint costs half as much again (``docs/decisions/token-endpoint.md``). The answers are
 compact JSON, on which clients rely when they search the text. ``openapi.py`` describes the endpoints.
 """
 
