@@ -5,6 +5,7 @@ the change feed names its credential, its user or its organization. A look-up th
 must not fill the cache with what it saw before: it is kept only if nothing was heard since it began.
 """
 
+from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -39,7 +40,8 @@ class CredentialCache:
     def __init__(self, most: int = MOST_ENTRIES) -> None:
         """Remember at most this many credentials."""
         self._most = most
-        self._entries: dict[bytes, Entry] = {}
+        # A plain dict would search through the places of all that left before for the oldest.
+        self._entries: OrderedDict[bytes, Entry] = OrderedDict()
         self._by_subject: dict[str, set[bytes]] = {}
         self.heard = 0
 
