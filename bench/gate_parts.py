@@ -125,7 +125,7 @@ def parts(gate: Any, services: Services, headers: dict[str, tuple[bytes, bytes]]
         "hash an API key, to find it in the database": lambda: keyed_hash(bytes(32), presented.text),
         "ask the feed (PRAGMA data_version)": services.db.catch_up,
         "look in the cache": lambda: gate._authenticator.cache.get(b"", 0),
-        "charge the limit, with its headers": lambda: services.limiter.charge("api", "someone").headers(),
+        "charge the limit, with its headers": lambda: services.limiter.charge_here("api", "someone").headers(),
         "note the last use": lambda: gate._last_use.note(principal, 0, "127.0.0.1"),
         "count it": lambda: gate._measures.count("/verify", "GET", 200),
         "read the clock": services.clock.now,

@@ -26,7 +26,7 @@ LIMIT: Final = "1000000000/minute"
 def ours() -> Callable[[str], object]:
     """Return our charge."""
     limiter = Limiter(Settings(limit_api=LIMIT), SystemClock())
-    return lambda key: limiter.charge("api", key)
+    return lambda key: limiter.charge_here("api", key)
 
 
 def library() -> Callable[[str], object]:

@@ -70,7 +70,7 @@ def through_fastapi(data: Path, settings: Settings) -> App:
     del gate._direct[TOKEN]
 
     async def token(request: Request, wanted: Annotated[TokenRequest, Depends(_read)]) -> JSONResponse:
-        services.limiter.charge("token", caller_of(request.scope).address)
+        services.limiter.charge_here("token", caller_of(request.scope).address)
         gone = asyncio.Event()
         watching = asyncio.ensure_future(until_gone(request.receive, gone))
         try:

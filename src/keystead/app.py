@@ -20,10 +20,10 @@ from keystead.audit.service import AuditLog
 from keystead.balance.payments import OperatorCreditProvider
 from keystead.balance.routes import BalanceRoutes
 from keystead.balance.service import Balance
-from keystead.db.engine import DatabaseError
-from keystead.db.installation import DATABASE_FILE, open_installation
+from keystead.db.engine import Database, DatabaseError
 from keystead.db.installation import Keys as InstallationKeys
-from keystead.db.sqlite import SqliteDatabase
+from keystead.db.installation import open_installation
+from keystead.db.opening import database_url_of, open_database
 from keystead.gate import openapi as gate_openapi
 from keystead.gate.authenticator import Authenticator
 from keystead.gate.door import Gate
@@ -79,7 +79,7 @@ class Services:
 
     settings: Settings
     clock: Clock
-    db: SqliteDatabase
+    db: Database
     keys_of_installation: InstallationKeys
     limiter: Limiter
     audit: AuditLog
@@ -91,20 +91,24 @@ class Services:
     balance: Balance
     oauth: OAuth
 
+    async def aclose(self) -> None:
+        """Finish what was accepted and let go of the database."""
+        await self.db.aclose()
+
     def close(self) -> None:
-        """Finish what was accepted and close the database."""
-        self.db.close()
+        """Do the same where no event loop runs."""
+        asyncio.run(self.aclose())
 
 
 def open_services(data: Path, settings: Settings, clock: Clock) -> Services:
     """Open the installation in ``data``, creating it when there is none. Raises InstallationError."""
     given = settings.master_secret
-    keys = open_installation(data, Secret(given.get_secret_value()) if given else None, clock)
-    db = SqliteDatabase(data / DATABASE_FILE, clock=clock, audit_kept=settings.audit_retention)
-    return build_services(settings, clock, db, keys)
+    secret = Secret(given.get_secret_value()) if given else None
+    keys = open_installation(data, secret, clock, database_url_of(settings))
+    return build_services(settings, clock, open_database(data, settings, clock), keys)
 
 
-def build_services(settings: Settings, clock: Clock, db: SqliteDatabase, keys: InstallationKeys) -> Services:
+def build_services(settings: Settings, clock: Clock, db: Database, keys: InstallationKeys) -> Services:
     """Hand every service what it needs."""
     limiter = Limiter(settings, clock)
     audit = AuditLog(clock=clock)
@@ -118,7 +122,7 @@ def build_services(settings: Settings, clock: Clock, db: SqliteDatabase, keys: I
     tokens = Tokens(db=db, clock=clock, settings=settings, signing=signing_keys, accounts=accounts, audit=audit)
     payments = OperatorCreditProvider(db=db, clock=clock, settings=settings)
     balance = Balance(db=db, clock=clock, payments=payments, audit=audit)
-    waiting = WaitingRoom(db.changes, most=settings.device_polls_held)
+    waiting = WaitingRoom(None if db.hears_by_itself else db.changes, most=settings.device_polls_held)
     clients = Clients(db=db, key=keys.clients, audit=audit)
     grants = Grants(db=db, clock=clock, key=keys.refresh, settings=settings, tokens=tokens, audit=audit)
     devices = Devices(
@@ -133,8 +137,8 @@ def build_services(settings: Settings, clock: Clock, db: SqliteDatabase, keys: I
         waiting=waiting,
     )
     oauth = OAuth(clients=clients, devices=devices, grants=grants, waiting=waiting)
-    db.feed.listen(waiting.hear)
-    db.feed.listen(lambda subject: signing_keys.forget() if subject in {"signing-keys", "*"} else None)
+    db.listen(waiting.hear)
+    db.listen(lambda subject: signing_keys.forget() if subject in {"signing-keys", "*"} else None)
     return Services(
         settings, clock, db, keys, limiter, audit, accounts, sessions, api_keys, signing_keys, tokens, balance, oauth
     )
@@ -283,24 +287,26 @@ def _lifespan(
 ) -> Callable[[FastAPI], contextlib.AbstractAsyncContextManager[None]]:
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await services.db.start()
         await services.signing_keys.ensure()
         tasks = [
             asyncio.create_task(_keep_signing_keys(services.signing_keys)),
-            asyncio.create_task(_hear_changes(services.db)),
             asyncio.create_task(last_use.write_for_ever()),
         ]
+        if not services.db.hears_by_itself:
+            tasks.append(asyncio.create_task(_hear_changes(services.db)))
         try:
             yield
         finally:
             for task in tasks:
                 task.cancel()
             await last_use.write()
-            services.close()
+            await services.aclose()
 
     return lifespan
 
 
-async def _hear_changes(db: SqliteDatabase) -> None:
+async def _hear_changes(db: Database) -> None:
     """Hear of changes while no request asks: which key signs, for instance, is nobody's credential."""
     while True:
         await asyncio.sleep(CHANGES_EVERY)

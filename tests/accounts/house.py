@@ -66,10 +66,10 @@ class House:
         return await self.db.all(_EVENTS, {})
 
     def heard(self) -> list[str]:
-        """Return a list to which the subject of each change is added from now on, whenever ``catch_up`` is called."""
+        """Return a list to which the subject of each change is added from now on, whenever ``fresh`` is called."""
         subjects: list[str] = []
-        self.db.feed.listen(subjects.append)
-        self.db.catch_up()
+        self.db.listen(subjects.append)
+        self.db.fresh()
         subjects.clear()
         return subjects
 

@@ -34,4 +34,4 @@ async def test_an_audit_event_leaves_when_its_retention_has_passed_and_not_befor
             await services.accounts.create_organization(f"third-{number}")
         assert len(kept(tmp_path)) == 2 * BATCHES  # the first has left
     finally:
-        services.close()
+        await services.aclose()

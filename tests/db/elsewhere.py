@@ -21,7 +21,7 @@ def say(text: str) -> None:
 
 async def listen(database: SqliteDatabase) -> None:
     """Say what was heard, once asked to."""
-    database.feed.listen(say)
+    database.listen(say)
     say("listening")
     sys.stdin.readline()
     await database.changes()

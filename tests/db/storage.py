@@ -107,7 +107,7 @@ class SqliteStorage:
     def listen(self, database: Database, listener: Callable[[str], None]) -> None:
         """Let ``listener`` hear what ``database`` hears."""
         if isinstance(database, SqliteDatabase):
-            database.feed.listen(listener)
+            database.listen(listener)
 
     def fetch(self, sql: str) -> list[tuple[object, ...]]:
         """Ask with the bare driver, over a connection of its own."""

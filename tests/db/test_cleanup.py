@@ -7,7 +7,7 @@ from sqlalchemy import Table
 
 from keystead.db import Command, Database, Transaction, insert_into
 from keystead.db.cleanup import CODES_KEPT, LARGEST_BITE
-from keystead.db.sqlite import LARGEST_BATCH, SqliteDatabase
+from keystead.db.sqlite import LARGEST_BATCH, ROWS_PER_WRITE, SqliteDatabase
 from keystead.db.tables import (
     audit_event,
     device_authorization,
@@ -124,7 +124,7 @@ async def test_a_mountain_of_expired_rows_leaves_in_small_bites(storage: Storage
     connection = database._writes
     while left:
         connection.execute("BEGIN IMMEDIATE")
-        database._sweeper.bite(connection, storage.clock.now(), LARGEST_BATCH)
+        database._sweep(connection, min(ROWS_PER_WRITE * LARGEST_BATCH, LARGEST_BITE))
         before, left = left, connection.execute("SELECT count(*) FROM device_authorization").fetchone()[0]
         connection.execute("COMMIT")
         largest = max(largest, before - left)

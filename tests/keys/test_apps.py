@@ -50,7 +50,7 @@ async def test_an_app_goes_with_all_its_keys_and_each_is_announced(house: House)
     survivor = await house.key(kept)
     heard = house.heard()
     await house.keys.delete_app(await house.principal("ada"), app.id, address=ADDRESS)
-    house.db.catch_up()
+    house.db.fresh()
     assert sorted(heard) == sorted(f"credential:{key.record.id}" for key in made)
     assert [await house.keys.find(key.secret.reveal()) for key in made] == [None] * 3
     assert await house.keys.find(survivor.secret.reveal()) is not None

@@ -201,7 +201,7 @@ async def test_a_deleted_key_is_unknown_and_every_process_hears_of_it(house: Hou
     made, other = await house.key(app), await house.key(app)
     heard = house.heard()
     await house.keys.delete_key(await house.principal("ada"), app.id, made.record.id, address=ADDRESS)
-    house.db.catch_up()
+    house.db.fresh()
     assert heard == [f"credential:{made.record.id}"]
     assert await house.keys.find(made.secret.reveal()) is None
     assert await house.keys.find(other.secret.reveal()) is not None
@@ -238,7 +238,7 @@ async def test_the_operator_revokes_any_key_by_its_id(house: House) -> None:
     made = await house.key(await house.app("eve"), "eve")
     heard = house.heard()
     await house.keys.revoke_key(made.record.id)
-    house.db.catch_up()
+    house.db.fresh()
     assert heard == [f"credential:{made.record.id}"]
     assert await house.keys.find(made.secret.reveal()) is None
     with pytest.raises(NotFound):
@@ -290,7 +290,7 @@ async def test_a_setting_revokes_an_exposed_key(opened: OpenHouse) -> None:
     made = await house.key(await house.app())
     heard = house.heard()
     assert await house.keys.flag_exposed(made.secret.reveal(), ADDRESS)
-    house.db.catch_up()
+    house.db.fresh()
     assert heard == [f"credential:{made.record.id}"]
     assert await house.keys.find(made.secret.reveal()) is None
     assert not await house.keys.flag_exposed(made.secret.reveal(), ADDRESS)

@@ -100,7 +100,7 @@ async def test_looking_a_session_up_writes_nothing(house: House) -> None:
         assert await house.sessions.find(text) is not None
     assert watching.execute("PRAGMA data_version").fetchone() == before
     watching.close()
-    house.db.catch_up()
+    house.db.fresh()
     assert (heard, len(await house.events())) == ([], events)
 
 
@@ -112,7 +112,7 @@ async def test_signing_out_ends_the_session_and_every_process_hears_of_it(house:
     await house.sessions.sign_out(first.session_id)
     assert await house.sessions.find(first.secret.reveal()) is None
     assert await house.sessions.find(second.secret.reveal()) is not None
-    house.db.catch_up()
+    house.db.fresh()
     assert heard == [f"credential:{first.session_id}"]
     assert [event.type for event in await house.events()][-1] == "session:delete"
 

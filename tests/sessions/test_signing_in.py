@@ -96,7 +96,7 @@ async def test_the_session_id_is_new_at_each_sign_in_and_the_old_one_is_dead(hou
     assert second.secret != first.secret
     assert await house.sessions.find(first.secret.reveal()) is None
     assert await house.sessions.find(second.secret.reveal()) is not None
-    house.db.catch_up()
+    house.db.fresh()
     assert heard == [f"credential:{first.session_id}"]
 
 
@@ -114,7 +114,7 @@ async def test_a_new_password_ends_every_session_and_every_process_hears_of_it(h
     heard = house.heard()
     await house.sessions.set_password("ada", NEW_PASSWORD)
     assert [await house.sessions.find(one.secret.reveal()) for one in sessions] == [None] * 3
-    house.db.catch_up()
+    house.db.fresh()
     assert set(heard) == {f"user:{ada}"}
     assert isinstance(await refusal_of(house, PASSWORD), WrongSignIn)
     assert (await sign_in(house, NEW_PASSWORD)).secret.reveal()

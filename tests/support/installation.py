@@ -123,7 +123,7 @@ class Installation:
 
     def close(self) -> None:
         """Close the database."""
-        self.services.close()
+        self.db.close()
 
     # The client's side
 
@@ -234,7 +234,7 @@ def make_template(directory: Path) -> Template:
     try:
         people = asyncio.run(_move_in(services))
     finally:
-        services.close()
+        db.close()
     with closing(sqlite3.connect(directory / DATABASE_FILE)) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     return Template(directory, keys, people)

@@ -96,7 +96,7 @@ def _desk(directory: Path, clock: ManualClock, settings: Settings, keys: Keys) -
     db = SqliteDatabase(directory / DATABASE_FILE, clock=clock)
     audit = AuditLog(clock=clock)
     signing = SigningKeys(db=db, clock=clock, keys=keys, settings=settings, audit=audit)
-    db.feed.listen(lambda subject: signing.forget() if subject in {"signing-keys", "*"} else None)
+    db.listen(lambda subject: signing.forget() if subject in {"signing-keys", "*"} else None)
     passwords = PasswordHasher(parallel=1, waiting=0)
     accounts = Accounts(db=db, clock=clock, audit=audit, passwords=passwords, settings=settings)
     tokens = Tokens(db=db, clock=clock, settings=settings, signing=signing, accounts=accounts, audit=audit)

@@ -209,7 +209,7 @@ async def test_which_key_signs_is_decided_without_a_query(desk: Desk) -> None:
 
 async def test_keys_that_another_process_made_are_published_at_the_next_request(desk: Desk) -> None:
     before = await desk.tokens.jwks()
-    desk.db.feed.listen(lambda _: desk.signing.forget())
+    desk.db.listen(lambda _: desk.signing.forget())
     neighbour = desk.neighbour()
     try:
         kids = await neighbour.signing.rotate_now()

@@ -102,7 +102,7 @@ async def test_every_process_hears_of_a_revoked_token(desk: Desk) -> None:
     issued = await desk.tokens.issue_short_term(ada)
     neighbour = desk.neighbour()
     heard: list[str] = []
-    neighbour.db.feed.listen(heard.append)
+    neighbour.db.listen(heard.append)
     try:
         await desk.tokens.revoke_short_term(issued.id, ada)
         await neighbour.db.changes()

@@ -14,14 +14,14 @@ def limiter(clock: ManualClock, limit: str = "3/minute") -> Limiter:
 
 
 def spend(limits: Limiter, times: int, key: str = "somebody") -> list[int]:
-    return [limits.charge("api", key).remaining for _ in range(times)]
+    return [limits.charge_here("api", key).remaining for _ in range(times)]
 
 
 def test_a_limit_is_used_up_one_request_at_a_time_and_then_refused() -> None:
     limits = limiter(ManualClock())
     assert spend(limits, 3) == [2, 1, 0]
     with pytest.raises(RateLimited):
-        limits.charge("api", "somebody")
+        limits.charge_here("api", "somebody")
 
 
 def test_a_refusal_says_in_whole_seconds_when_to_come_back_and_then_lets_in() -> None:
@@ -30,7 +30,7 @@ def test_a_refusal_says_in_whole_seconds_when_to_come_back_and_then_lets_in() ->
     spend(limits, 3)
     clock.advance(20.5)
     with pytest.raises(RateLimited) as refused:
-        limits.charge("api", "somebody")
+        limits.charge_here("api", "somebody")
     assert refused.value.headers == {
         "Retry-After": "40",
         "RateLimit-Policy": '"api";q=3;w=60',
@@ -47,7 +47,7 @@ def test_a_refused_request_does_not_put_off_the_end_of_the_window() -> None:
     for _ in range(59):
         clock.advance(1)
         with pytest.raises(RateLimited):
-            limits.charge("api", "somebody")
+            limits.charge_here("api", "somebody")
     clock.advance(1)
     assert spend(limits, 1) == [2]
 
@@ -56,14 +56,14 @@ def test_keys_and_limits_do_not_spend_each_others_budget() -> None:
     limits = limiter(ManualClock())
     spend(limits, 3)
     assert spend(limits, 1, "somebody else") == [2]
-    assert limits.charge("token", "somebody").limit == 1
+    assert limits.charge_here("token", "somebody").limit == 1
 
 
 def test_a_key_may_have_several_times_the_limit() -> None:
     limits = limiter(ManualClock())
-    assert [limits.charge("api", "address", times=3).remaining for _ in range(9)] == list(range(8, -1, -1))
+    assert [limits.charge_here("api", "address", times=3).remaining for _ in range(9)] == list(range(8, -1, -1))
     with pytest.raises(RateLimited):
-        limits.charge("api", "address", times=3)
+        limits.charge_here("api", "address", times=3)
 
 
 def test_a_clock_that_is_set_back_locks_nobody_out() -> None:

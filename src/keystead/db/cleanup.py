@@ -1,31 +1,32 @@
-"""Cleaning up: expired rows leave in small bites beside normal writes, so storage is bounded without a timer (O1, R12).
+"""Cleaning up: expired rows leave in small bites beside normal writes, so storage is bounded (promises O1, R12).
 
-Each batch of writes takes one bite from one table, a few rows for each write in it, and stays with a table until it has
-no more. That is more than writes can add, so the tables follow what is alive, and no bite holds the writer for long.
+On SQLite each batch of writes takes one bite from one table, a few rows for each write in it, and stays with a table
+until it has no more. That is more than writes can add, so the tables follow what is alive, and no bite holds the writer
+for long. On PostgreSQL one node at a time takes the bites (``db/sweeping.py``).
 """
 
-import sqlite3
 from dataclasses import dataclass
 from typing import Final
 
 from sqlalchemy import ColumnElement, Table, bindparam, delete, func, select
 
-from keystead.db.statements import Command
+from keystead.db.feed import FEED_KEPT
+from keystead.db.statements import Command, Parameters
 from keystead.db.tables import (
     audit_event,
     device_authorization,
     oauth_grant,
     revocation,
+    revoked_token,
     session,
     short_term_token,
     signing_key,
     wrong_guess,
 )
 
-ROWS_PER_WRITE: Final = 4
 LARGEST_BITE: Final = 1_024
-FEED_KEPT: Final = 3_600
-"""Seconds for which the feed is kept; a process that slept longer forgets everything instead."""
+TOKENS_KEPT: Final = 120
+"""Seconds for which a revoked token is told of beyond its expiry: for verifiers whose clocks are behind."""
 CODES_KEPT: Final = 3_600
 """Seconds for which an expired device code still answers ``expired_token`` instead of being unknown."""
 
@@ -61,16 +62,24 @@ class Sweeper:
             Bite(_expired(session, session.c.expires_at), 0),
             Bite(_expired(short_term_token, short_term_token.c.expires_at), 0),
             Bite(_expired(oauth_grant, oauth_grant.c.expires_at), 0),
+            Bite(_expired(revoked_token, revoked_token.c.expires_at), TOKENS_KEPT),
             Bite(_expired(wrong_guess, wrong_guess.c.expires_at), 0),
             Bite(_expired(signing_key, signing_key.c.remove_at), 0),
             Bite(_expired(audit_event, audit_event.c.at), audit_kept),
         )
         self._turn = 0
 
-    def bite(self, connection: sqlite3.Connection, now: int, writes: int) -> None:
-        """Let go of some expired rows, inside the open transaction that also keeps ``writes`` units of work."""
+    @property
+    def tables(self) -> int:
+        """How many tables take turns."""
+        return len(self._bites)
+
+    def bite(self, now: int, most: int) -> tuple[Command, Parameters]:
+        """Return the command that lets go of at most so many expired rows of the table whose turn it is."""
         bite = self._bites[self._turn]
-        most = min(ROWS_PER_WRITE * writes, LARGEST_BITE)
-        parameters = bite.command.bind({"before": now - bite.kept, "most": most})
-        if connection.execute(bite.command.sql, parameters).rowcount < most:
+        return bite.command, {"before": now - bite.kept, "most": most}
+
+    def taken(self, *, all_gone: bool) -> None:
+        """Go on to the next table when this one has nothing more to let go."""
+        if all_gone:
             self._turn = (self._turn + 1) % len(self._bites)

@@ -34,7 +34,10 @@ class Reader(Protocol):
 
 
 class Transaction(Reader, Protocol):
-    """One unit of work: what it reads is current, what it writes is kept whole or not at all."""
+    """One unit of work: what it reads is current, what it writes is kept whole or not at all.
+
+    It is as if no other unit ran meanwhile. One that meets a UniqueViolation ends there.
+    """
 
     async def run(self, command: Command, parameters: Parameters) -> int:
         """Run a command and return how many rows it touched. Raises UniqueViolation and DatabaseError."""
@@ -56,6 +59,38 @@ class Database(Reader, Protocol):
         """
         ...
 
+    async def run(self, command: Command, parameters: Parameters) -> int:
+        """Run one command by itself and return how many rows it touched, after that is durable.
+
+        A conditional command looks and acts in one step, so whatever else happens meanwhile, its condition was true.
+        Raises UniqueViolation and DatabaseError; after the latter it may have been done.
+        """
+        ...
+
     async def changes(self) -> None:
         """Hear of every change that any process has committed so far (see ``ChangeFeed``). Raises DatabaseError."""
+        ...
+
+    def fresh(self) -> bool:
+        """Hear of every change that is known here; False when what is remembered must not be trusted just now.
+
+        For the hot path, which cannot afford a coroutine. Raises DatabaseError.
+        """
+        ...
+
+    def listen(self, listener: Callable[[str], None]) -> None:
+        """Call ``listener`` with each changed subject, or with ``EVERYTHING``. It must return quickly."""
+        ...
+
+    @property
+    def hears_by_itself(self) -> bool:
+        """Whether changes are heard of without anybody calling ``changes``."""
+        ...
+
+    async def start(self) -> None:
+        """Begin what a server needs beyond queries: hearing of changes by itself, and cleaning up."""
+        ...
+
+    async def aclose(self) -> None:
+        """Finish what was accepted, then let go of the database."""
         ...

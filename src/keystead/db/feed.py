@@ -1,7 +1,7 @@
 """The revocation feed: how every process hears that something it remembers is no longer true (promises V1, V4).
 
-Each security change appends a row in its own transaction. ``PRAGMA data_version`` tells a process within microseconds
-that somebody else has committed; only then are the new rows read. A process that missed rows forgets everything.
+Each security change appends a row in its own transaction. What a process has heard of is decided by the rows alone:
+``db/sqlite.py`` and ``db/follower.py`` say when to look. A process that missed rows forgets everything.
 """
 
 import sqlite3
@@ -16,6 +16,10 @@ from keystead.db.tables import revocation
 
 EVERYTHING: Final = "*"
 """The subject that listeners are given when it is not known what changed."""
+FEED_KEPT: Final = 3_600
+"""Seconds for which the feed is kept; a process that slept longer forgets everything instead."""
+
+Listener = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,37 +31,38 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class _End:
+class End:
     """The last row of the feed; None while it is empty."""
 
     last: int | None
 
 
 APPEND = Command(insert_into(revocation, "seq"))
-_SINCE = Query(
+SINCE = Query(
     select(revocation.c.seq, revocation.c.subject)
     .where(revocation.c.seq > bindparam("seq"))
     .order_by(revocation.c.seq),
     Change,
 )
-_END = Query(select(func.max(revocation.c.seq).label("last")), _End)
+END = Query(select(func.max(revocation.c.seq).label("last")), End)
 
 
 class ChangeFeed:
-    """This process's place in the feed, and who wants to hear of it.
+    """This process's place in the feed of a SQLite file, and who wants to hear of it.
 
     It reads through its own view of the caller's connection, which must be in autocommit, so that what is read after
-    ``catch_up`` is at least as new as what was heard.
+    ``catch_up`` is at least as new as what was heard. ``PRAGMA data_version`` tells within microseconds that somebody
+    else has committed; only then are the new rows read.
     """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         """Start at the end of the feed: a fresh process remembers nothing that could be stale."""
         self._connection = connection
         self._version = -1
-        self._listeners: list[Callable[[str], None]] = []
+        self._listeners: list[Listener] = []
         self._seq = self._end().last or 0
 
-    def listen(self, listener: Callable[[str], None]) -> None:
+    def listen(self, listener: Listener) -> None:
         """Call ``listener`` with each changed subject, or with ``EVERYTHING``. It must return quickly."""
         self._listeners.append(listener)
 
@@ -66,8 +71,8 @@ class ChangeFeed:
         version = self._connection.execute("PRAGMA data_version").fetchone()[0]
         if version == self._version:
             return
-        rows = self._connection.execute(_SINCE.sql, _SINCE.bind({"seq": self._seq})).fetchall()
-        changes = [_SINCE.read(row) for row in rows]
+        rows = self._connection.execute(SINCE.sql, SINCE.bind({"seq": self._seq})).fetchall()
+        changes = [SINCE.read(row) for row in rows]
         # Clean-up goes by time and clocks differ, so a gap may be anywhere.
         if changes and changes[-1].seq - self._seq != len(changes):
             changes = [Change(changes[-1].seq, EVERYTHING)]
@@ -78,5 +83,5 @@ class ChangeFeed:
             self._seq = changes[-1].seq
         self._version = version
 
-    def _end(self) -> _End:
-        return _END.read(self._connection.execute(_END.sql).fetchone())
+    def _end(self) -> End:
+        return END.read(self._connection.execute(END.sql).fetchone())

@@ -62,7 +62,7 @@ class Keys:
         return "Keys(********)"
 
 
-def open_installation(directory: Path, given: Secret | None, clock: Clock) -> Keys:
+def open_installation(directory: Path, given: Secret | None, clock: Clock, url: Secret | None = None) -> Keys:
     """Create or open the installation in ``directory``, bring its database up to date, and return its keys.
 
     ``given`` is the master secret from the settings; without one it is kept in a file of mode 0600 beside the database.

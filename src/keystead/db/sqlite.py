@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
-from keystead.db.cleanup import Sweeper
+from keystead.db.cleanup import LARGEST_BITE, Sweeper
 from keystead.db.engine import DatabaseError, Transaction, UniqueViolation
 from keystead.db.feed import APPEND, ChangeFeed
 from keystead.db.statements import Command, Parameters, Query
@@ -27,6 +27,7 @@ Work = Callable[[Transaction], Awaitable[Any]]
 BUSY_TIMEOUT_MS: Final = 4_000
 LARGEST_BATCH: Final = 256
 LONGEST_QUEUE: Final = 10_000
+ROWS_PER_WRITE: Final = 4
 
 _log = logging.getLogger(__name__)
 
@@ -157,16 +158,41 @@ class SqliteDatabase:
             raise DatabaseError("The service is too busy to take this just now. Try again.") from None
         return cast(T, await job.future)
 
+    async def run(self, command: Command, parameters: Parameters) -> int:
+        """Run one command by itself and return how many rows it touched, after that is durable."""
+
+        async def work(tx: Transaction) -> int:
+            return await tx.run(command, parameters)
+
+        return await self.write(work)
+
     async def changes(self) -> None:
         """Hear of every change that any process has committed so far."""
-        self.catch_up()
+        self.fresh()
 
-    def catch_up(self) -> None:
-        """Hear of every change committed so far; for the hot path, which cannot afford a coroutine."""
+    def fresh(self) -> bool:
+        """Hear of every change committed so far; what is remembered then is true."""
         try:
             self.feed.catch_up()
         except sqlite3.Error as error:
             raise _translated(error) from error
+        return True
+
+    def listen(self, listener: Callable[[str], None]) -> None:
+        """Call ``listener`` with each changed subject, or with ``EVERYTHING``."""
+        self.feed.listen(listener)
+
+    @property
+    def hears_by_itself(self) -> bool:
+        """No: the file is looked at when somebody asks."""
+        return False
+
+    async def start(self) -> None:
+        """Nothing more is needed: each batch of writes cleans up."""
+
+    async def aclose(self) -> None:
+        """Finish what was accepted, then close the file."""
+        await asyncio.to_thread(self.close)
 
     def close(self) -> None:
         """Finish what was accepted, then close the file."""
@@ -204,7 +230,7 @@ class SqliteDatabase:
             transaction = _SqliteTransaction(connection, self._clock.now())
             for job in batch:
                 self._run_job(job, transaction)
-            self._sweeper.bite(connection, self._clock.now(), len(batch))
+            self._sweep(connection, min(ROWS_PER_WRITE * len(batch), LARGEST_BITE))
             connection.execute("COMMIT")
         except BaseException as error:
             if connection.in_transaction:
@@ -217,6 +243,11 @@ class SqliteDatabase:
                 loop.call_soon_threadsafe(_settle, settled)
             except RuntimeError:  # the loop was closed meanwhile: nobody waits for these any more
                 continue
+
+    def _sweep(self, connection: sqlite3.Connection, most: int) -> None:
+        command, parameters = self._sweeper.bite(self._clock.now(), most)
+        left = connection.execute(command.sql, command.bind(parameters)).rowcount
+        self._sweeper.taken(all_gone=left < most)
 
     def _run_job(self, job: _Job, transaction: _SqliteTransaction) -> None:
         """Run one unit of work between savepoints, so that its failure undoes its own writes and no others."""

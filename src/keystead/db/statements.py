@@ -1,31 +1,47 @@
 """Statements: written once in SQLAlchemy Core, compiled once to the SQL text of each dialect, typed by their record.
 
-Compiling at import keeps SQLAlchemy off the path of a request: a look-up costs the driver's time and no more.
+SQLite's text is compiled at import and PostgreSQL's at first use, so SQLAlchemy is not on the path of a request: a
+look-up costs the driver's time and no more.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import fields, is_dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Final, Generic, TypeVar, cast
 
 from sqlalchemy import Delete, Insert, Select, Table, Update, bindparam, insert
 from sqlalchemy.dialects import sqlite
-from sqlalchemy.dialects.sqlite import Insert as Upsert
+from sqlalchemy.dialects.postgresql import Insert as Upsert
+from sqlalchemy.dialects.postgresql import asyncpg
+
+from keystead.db.tables import revocation
 
 Parameters = Mapping[str, Any]
 T = TypeVar("T")
-Readable = Select[Any] | Insert | Update | Delete
+Readable = Select[*tuple[Any, ...]] | Insert | Update | Delete
 
 _SQLITE: Final = sqlite.dialect(paramstyle="named")
+_POSTGRES: Final = asyncpg.dialect()  # type: ignore[no-untyped-call]
+
+
+@dataclass(frozen=True, slots=True)
+class Numbered:
+    """A statement for PostgreSQL: SQL text with ``$1``, ``$2``, and the name of the value behind each number."""
+
+    sql: str
+    names: tuple[str, ...]
 
 
 class _Statement:
     """SQL text and the values that are fixed in it."""
 
-    __slots__ = ("_fixed", "_required", "sql")
+    __slots__ = ("_fixed", "_numbered", "_required", "_statement", "announces", "sql")
 
     def __init__(self, statement: Readable) -> None:
         compiled = statement.compile(dialect=_SQLITE)
         self.sql = str(compiled)
+        self.announces = isinstance(statement, Insert) and statement.table is revocation
+        self._statement = statement
+        self._numbered: Numbered | None = None
         self._required = frozenset(name for name, bind in compiled.binds.items() if bind.required)
         self._fixed = {name: value for name, value in compiled.params.items() if name not in self._required}
 
@@ -35,6 +51,20 @@ class _Statement:
             wrong = ", ".join(sorted(parameters.keys() ^ self._required))
             raise TypeError(f"missing or unknown parameters: {wrong}")
         return {**self._fixed, **parameters} if self._fixed else dict(parameters)
+
+    @property
+    def numbered(self) -> Numbered:
+        """The statement as PostgreSQL's wire protocol takes it."""
+        if self._numbered is None:
+            # PostgreSQL's own numbering: the value of each number is found by its name.
+            compiled = self._statement.compile(dialect=_POSTGRES)
+            self._numbered = Numbered(str(compiled), tuple(compiled.positiontup or ()))
+        return self._numbered
+
+    def bind_numbered(self, parameters: Parameters) -> list[Any]:
+        """Return the values of ``numbered`` in their order. Raises TypeError for a missing or unknown name."""
+        values = self.bind(parameters)
+        return [values[name] for name in self.numbered.names]
 
 
 class Query(_Statement, Generic[T]):
@@ -56,7 +86,7 @@ class Query(_Statement, Generic[T]):
             if columns != names:
                 raise TypeError(f"{record.__name__} has the fields {names}, the statement the columns {columns}")
 
-    def read(self, row: Sequence[Any]) -> T:
+    def read(self, row: Iterable[Any]) -> T:
         """Return the record that a row stands for."""
         return self._record(*row)
 
@@ -79,5 +109,5 @@ def insert_into(table: Table, *left_out: str) -> Insert:
 
 
 def upsert(table: Table) -> Upsert:
-    """Return an INSERT that may say what to do ON CONFLICT: the one construct that SQLAlchemy keeps per dialect."""
+    """Return an INSERT that may say what to do ON CONFLICT; SQLite's compiler reads PostgreSQL's construct too."""
     return Upsert(table)

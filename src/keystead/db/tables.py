@@ -286,6 +286,25 @@ wrong_guess = Table(
     _number("expires_at", index=True),
 )
 
+# Short-term tokens that were taken back before they expired: what verifiers elsewhere must hear of (promise V2).
+revoked_token = Table(
+    "revoked_token",
+    metadata,
+    _text("id", primary_key=True),
+    _number("revoked_at"),
+    _number("expires_at", index=True),
+    Index("ix_revoked_token_revoked_at_id", "revoked_at", "id"),
+)
+
+# What one node at a time does for all: who does it, and until when unless that node says so again.
+errand = Table(
+    "errand",
+    metadata,
+    _text("name", primary_key=True),
+    _text("holder"),
+    _number("until"),
+)
+
 audit_event = Table(
     "audit_event",
     metadata,

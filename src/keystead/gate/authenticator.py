@@ -4,7 +4,7 @@ from collections.abc import Callable
 from hashlib import blake2b
 from typing import Final
 
-from keystead.db.sqlite import SqliteDatabase
+from keystead.db.engine import Database
 from keystead.gate.cache import CredentialCache, Entry
 from keystead.gate.credentials import Kind, Presented
 from keystead.kernel.clock import Clock
@@ -27,21 +27,25 @@ class Authenticator:
     """Answers who a credential is, never from knowledge that is out of date."""
 
     def __init__(
-        self, *, db: SqliteDatabase, clock: Clock, key: bytes, keys: Keys, tokens: Tokens, sessions: Sessions
+        self, *, db: Database, clock: Clock, key: bytes, keys: Keys, tokens: Tokens, sessions: Sessions
     ) -> None:
         """Listen to the change feed. ``key`` hashes credentials for the cache."""
         self.cache = CredentialCache()
-        self._catch_up: Callable[[], None] = db.catch_up
+        self._fresh: Callable[[], bool] = db.fresh
         self._clock = clock
         self._keyed = blake2b(key=key)
         self._keys = keys
         self._tokens = tokens
         self._sessions = sessions
-        db.feed.listen(self.cache.hear)
+        db.listen(self.cache.hear)
 
     def remembered(self, presented: Presented) -> Entry | None:
-        """Return what is remembered, after hearing of every change. Raises DatabaseError: cannot know (V5)."""
-        self._catch_up()
+        """Return what is remembered, after hearing of every change; nothing while that may be out of date.
+
+        Raises DatabaseError: cannot know (promise V5).
+        """
+        if not self._fresh():
+            return None
         return self.cache.get(self._cache_key(presented), self._clock.now())
 
     async def entry(self, presented: Presented) -> Entry:

@@ -151,7 +151,7 @@ class Gate:
     async def _session(self, scope: Scope, reply: "_Reply", arrival: Arrival) -> None:
         _only_get(scope)
         entry = await self._authenticator.entry(self._presented(scope))
-        self._charge(entry.principal, reply)
+        await self._charge(entry.principal, reply)
         self._last_use.note(entry.principal, self._clock.now(), arrival.address)
         if not entry.session_body:
             entry.session_body = session_body(entry.principal)
@@ -195,11 +195,11 @@ class Gate:
             if principal.method is Method.SESSION and scope["method"] not in _SAFE:
                 check_same_site(Headers(scope=scope), self._settings.public_url)
             if scope["path"].startswith(_CHARGED):
-                self._charge(principal, reply)
+                await self._charge(principal, reply)
         return Caller(reply.request_id, arrival.address, principal, refusal)
 
-    def _charge(self, principal: Principal, reply: "_Reply") -> None:
-        reply.add(self._limiter.charge("api", principal.credential_id).headers())
+    async def _charge(self, principal: Principal, reply: "_Reply") -> None:
+        reply.add((await self._limiter.charge("api", principal.credential_id)).headers())
 
     async def _flag_exposed(self, scope: Scope, arrival: Arrival) -> None:
         """Note that an API key was readable on its way here (promise W3); whatever fails, the request is refused."""

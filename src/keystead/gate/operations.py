@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
-from keystead.db.sqlite import SqliteDatabase
+from keystead.db.engine import Database
 from keystead.gate.measures import CONTENT_TYPE, Measures
 from keystead.gate.transport import Arrival, Network, address_within, was_forwarded
 from keystead.kernel.problems import NotFound, Problem
@@ -28,7 +28,7 @@ class Operations:
     def __init__(
         self,
         *,
-        db: SqliteDatabase,
+        db: Database,
         signing_keys: SigningKeys,
         oauth: OAuth,
         measures: Measures,

@@ -24,6 +24,7 @@ from pydantic import (
     field_validator,
 )
 
+_VALKEY_SCHEMES: Final = {"valkey", "valkeys", "redis", "rediss"}
 PREFIX: Final = "KEYSTEAD_"
 FILE_NAME: Final = "keystead.toml"
 
@@ -71,6 +72,19 @@ class Settings(BaseModel):
     master_secret: SecretStr | None = Field(
         None,
         description="Seals the server's keys; at least 32 characters. Default: a file in the data directory.",
+    )
+    database_url: SecretStr | None = Field(
+        None,
+        description="PostgreSQL, as postgresql://user:password@host:5432/name. Default: a file in the data directory.",
+    )
+    database_pool: int = Field(10, description="Most connections to PostgreSQL, for each process.", ge=1, le=200)
+    database_notify: bool = Field(
+        True,
+        description="Hear of changes by LISTEN and NOTIFY; without, PostgreSQL is asked five times a second.",
+    )
+    valkey_url: SecretStr | None = Field(
+        None,
+        description="Valkey or Redis, as valkey://host:6379/0, in which the nodes share their rate limits.",
     )
     tls_certificate: Path | None = Field(
         None, description="PEM file with the certificate chain, for TLS by Keystead itself."
@@ -152,6 +166,20 @@ class Settings(BaseModel):
         if not _is_host(parts.hostname) or not _has_port_or_none(parts):
             raise ValueError("give a host and a port that people can reach, for instance https://auth.example.com:8443")
         return f"{parts.scheme}://{parts.netloc}".lower()
+
+    @field_validator("database_url")
+    @classmethod
+    def _a_postgres(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and urlsplit(value.get_secret_value()).scheme not in {"postgresql", "postgres"}:
+            raise ValueError("give a PostgreSQL address, for instance postgresql://keystead@db.example.com/keystead")
+        return value
+
+    @field_validator("valkey_url")
+    @classmethod
+    def _a_valkey(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and urlsplit(value.get_secret_value()).scheme not in _VALKEY_SCHEMES:
+            raise ValueError("give a Valkey or Redis address, for instance valkey://cache.example.com:6379/0")
+        return value
 
     @field_validator("master_secret")
     @classmethod

@@ -88,7 +88,7 @@ DELETE_KEY_BY_HASH: Final = Query(
 ANNOUNCE_KEYS_OF_APP: Final = Command(
     insert(revocation).from_select(
         ["subject", "at"],
-        select(literal("credential:").concat(api_key.c.id), bindparam("at")).where(
+        select(literal("credential:").concat(api_key.c.id), bindparam("at", type_=revocation.c.at.type)).where(
             api_key.c.app_id == bindparam("app_id")
         ),
     )

@@ -61,7 +61,7 @@ class OAuthRoutes:
 
     async def register(self, scope: Scope, receive: Receive) -> Answer:
         """Register a client (RFC 7591); the answer echoes what took effect."""
-        self._limiter.charge("registration", limit_key_of_address(caller_of(scope).address))
+        await self._limiter.charge("registration", limit_key_of_address(caller_of(scope).address))
         metadata = _parse_json(await read_body(receive), header(scope, b"content-type"))
         client = await self._oauth.clients.register(metadata)
         return _ok(_registration(client), status=201)
@@ -69,7 +69,7 @@ class OAuthRoutes:
     async def device_code(self, scope: Scope, receive: Receive) -> Answer:
         """Start a device authorization (RFC 8628, section 3.1)."""
         address = caller_of(scope).address
-        self._limiter.charge("device_code", limit_key_of_address(address))
+        await self._limiter.charge("device_code", limit_key_of_address(address))
         form = await _form(scope, receive)
         codes = await self._oauth.devices.issue(required(form, "client_id"), form.get("scope"), address)
         page, user_code = self._public_url + DEVICE_PAGE, codes.user_code.reveal()
@@ -87,7 +87,7 @@ class OAuthRoutes:
     async def token(self, scope: Scope, receive: Receive) -> Answer:
         """Exchange a device code or a refresh token for tokens (RFC 6749, section 3.2)."""
         form = await _form(scope, receive)
-        self._charge(scope, form)
+        await self._charge(scope, form)
         request = TokenRequest(
             grant_type=required(form, "grant_type"),
             client_id=form.get("client_id"),
@@ -105,7 +105,7 @@ class OAuthRoutes:
 
     async def revoke(self, scope: Scope, receive: Receive) -> Answer:
         """End the grant behind a refresh token; always 200 for a token, known or not (RFC 7009, section 2.2)."""
-        self._limiter.charge("token", limit_key_of_address(caller_of(scope).address))
+        await self._limiter.charge("token", limit_key_of_address(caller_of(scope).address))
         form = await _form(scope, receive)
         token = form.get("refresh_token") or form.get("token")
         if token is None:
@@ -113,10 +113,10 @@ class OAuthRoutes:
         await self._oauth.grants.revoke(token, address=caller_of(scope).address)
         return Answer(200, _NO_STORE, b"")
 
-    def _charge(self, scope: Scope, form: Mapping[str, str]) -> None:
+    async def _charge(self, scope: Scope, form: Mapping[str, str]) -> None:
         """Charge a token request; a poll over the limit is told to slow down in the words of its own protocol."""
         try:
-            self._limiter.charge("token", limit_key_of_address(caller_of(scope).address))
+            await self._limiter.charge("token", limit_key_of_address(caller_of(scope).address))
         except RateLimited as problem:
             if form.get("grant_type") != DEVICE_GRANT:
                 raise

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import bindparam, delete, func, literal_column, select, update
+from sqlalchemy import BigInteger, bindparam, delete, func, literal_column, select, update
 
 from keystead.db import Command, Query, insert_into, upsert
 from keystead.db.identity import IDENTITY_COLUMNS, joined_to_identity
@@ -130,7 +130,8 @@ class Guesses:
 
 GUESSES = Query(
     select(
-        func.coalesce(func.sum(wrong_guess.c.count), literal_column("0")).label("tried"),
+        # The sum of whole numbers is a decimal one on PostgreSQL.
+        func.coalesce(func.sum(wrong_guess.c.count), literal_column("0")).cast(BigInteger).label("tried"),
         func.min(wrong_guess.c.window_start).label("oldest"),
     ).where(wrong_guess.c.subject == bindparam("subject"), wrong_guess.c.window_start > bindparam("since")),
     Guesses,

@@ -1,7 +1,7 @@
 """Held polls: a poll for an undecided code waits here and is woken the moment the person decides (promise D3).
 
-The decision is heard of through the change feed, so it makes no difference which process took it. While somebody waits,
-the feed is looked at every few milliseconds; a look costs microseconds.
+The decision is heard of through the change feed, so it makes no difference which process took it. Where the feed does
+not tell by itself, it is looked at every few milliseconds while somebody waits; a look costs microseconds.
 """
 
 import asyncio
@@ -29,8 +29,8 @@ class Place:
 class WaitingRoom:
     """The polls that this process holds, at most one for each code."""
 
-    def __init__(self, changes: Callable[[], Awaitable[None]], *, most: int) -> None:
-        """``changes`` tells the feed's listeners of what was committed; ``most`` bounds the memory."""
+    def __init__(self, changes: Callable[[], Awaitable[None]] | None, *, most: int) -> None:
+        """``changes`` looks at the feed, None where the feed tells by itself; ``most`` bounds the memory."""
         self._changes = changes
         self._most = most
         self._places: dict[str, Place] = {}
@@ -47,8 +47,8 @@ class WaitingRoom:
         elif len(self._places) >= self._most:
             return None
         place = self._places[device_id] = Place(device_id)
-        if self._looking is None or self._looking.done():
-            self._looking = asyncio.create_task(self._look())
+        if self._changes is not None and (self._looking is None or self._looking.done()):
+            self._looking = asyncio.create_task(self._look(self._changes))
         return place
 
     def leave(self, place: Place) -> None:
@@ -75,10 +75,10 @@ class WaitingRoom:
         for place in self._places.values():
             place.woken.set()
 
-    async def _look(self) -> None:
+    async def _look(self, changes: Callable[[], Awaitable[None]]) -> None:
         while self._places:
             await asyncio.sleep(LOOK_EVERY)
             try:
-                await self._changes()
+                await changes()
             except DatabaseError:
                 continue  # the held polls time out and are answered; the next look may succeed

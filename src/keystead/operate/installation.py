@@ -67,7 +67,11 @@ def run(data: Path, work: Callable[[Services], Coroutine[Any, Any, T]], *, names
             click.echo(f"The server's address is not set, so this names {USUAL_ADDRESS}.", err=True)
             settings = read_settings(data, public_url=USUAL_ADDRESS)
         services = open_services(data, settings, SystemClock())
-        try:
-            return asyncio.run(work(services))
-        finally:
-            services.close()
+
+        async def whole() -> T:
+            try:
+                return await work(services)
+            finally:
+                await services.aclose()
+
+        return asyncio.run(whole())

@@ -70,7 +70,7 @@ class Sessions:
         """
         user = await self._accounts.user_by_name(username)
         device = self._known_device(device_cookie, user)
-        self._charge(username, address, device)
+        await self._charge(username, address, device)
         right = await self._accounts.password_is_right(user, password, known_device=device is not None)
         if user is None or not right:
             _log.info("sign-in refused: user %s, address %s", user.id if user else "unknown", address)
@@ -162,18 +162,18 @@ class Sessions:
         device = rules.read_device(self._keys.devices, cookie, self._clock.now())
         return device if device is not None and user is not None and device.user_id == user.id else None
 
-    def _charge(self, username: str, address: str, device: Device | None) -> None:
+    async def _charge(self, username: str, address: str, device: Device | None) -> None:
         """Charge a known device to its own budget, and everybody else to the account's and the address's (W5).
 
         The account is counted by the name that was typed, whether or not it exists, and hashed: people type passwords
         into the wrong field.
         """
         if device is not None:
-            self._limiter.charge("sign_in", f"device:{device.user_id}:{device.device_id}")
+            await self._limiter.charge("sign_in", f"device:{device.user_id}:{device.device_id}")
             return
         typed = keyed_hash(self._keys.devices, f"name:{self._accounts.normal_name(username)}").hex()
-        self._limiter.charge("sign_in", f"address:{limit_key_of_address(address)}", times=3)
-        self._limiter.charge("sign_in", f"account:{typed}")
+        await self._limiter.charge("sign_in", f"address:{limit_key_of_address(address)}", times=3)
+        await self._limiter.charge("sign_in", f"account:{typed}")
 
     async def _begin(
         self,

@@ -49,11 +49,15 @@ class Limiter:
         self._items = {name: parse(getattr(settings, f"limit_{name}")) for name in NAMES}
         self._storage: Storage = Windows(clock)
 
-    def charge(self, name: str, key: str, *, times: int = 1) -> Allowance:
+    async def charge(self, name: str, key: str, *, times: int = 1) -> Allowance:
         """Charge one request to ``key`` and return what is left; the limit is the setting's, ``times`` over.
 
         Raises RateLimited with Retry-After when nothing was left.
         """
+        return self.charge_here(name, key, times=times)
+
+    def charge_here(self, name: str, key: str, *, times: int = 1) -> Allowance:
+        """Charge one request in this process alone, at once. Raises RateLimited."""
         item = self._item(name, times)
         counter, window = item.key_for(name, key), item.get_expiry()
         charged = self._storage.incr(counter, window)

@@ -40,6 +40,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("fingerprint", name=op.f("pk_client_generation")),
     )
     op.create_table(
+        "errand",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("holder", sa.Text(), nullable=False),
+        sa.Column("until", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_errand")),
+    )
+    op.create_table(
         "installation",
         sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("sealed_root", sa.LargeBinary(), nullable=False),
@@ -64,6 +71,15 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("seq", name=op.f("pk_revocation")),
         sqlite_autoincrement=True,
     )
+    op.create_table(
+        "revoked_token",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("revoked_at", sa.BigInteger(), nullable=False),
+        sa.Column("expires_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_revoked_token")),
+    )
+    op.create_index(op.f("ix_revoked_token_expires_at"), "revoked_token", ["expires_at"], unique=False)
+    op.create_index("ix_revoked_token_revoked_at_id", "revoked_token", ["revoked_at", "id"], unique=False)
     op.create_table(
         "signing_key",
         sa.Column("kid", sa.Text(), nullable=False),

@@ -1,0 +1,132 @@
+"""Following the feed on a networked database: what was heard, until when it may be trusted, and hearing soon.
+
+The rows of the feed are the truth. They are read several times a second; a notification only makes the next reading
+come at once. What a process remembers is trusted for a second after the beginning of its last reading. So a node that
+is cut off asks the database instead, which cannot be reached either, and refuses (promise V1).
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, Final
+
+import asyncpg
+from sqlalchemy import bindparam, select
+
+from keystead.db.feed import END, EVERYTHING, FEED_KEPT, SINCE, Change, Listener
+from keystead.db.heard import Heard
+from keystead.db.statements import Query
+from keystead.db.tables import revocation
+
+CHANNEL: Final = "keystead"
+READ_EVERY: Final = 0.2
+"""Seconds between two readings of the feed when nobody notifies."""
+TRUSTED: Final = 0.9
+"""Seconds after the beginning of a reading for which what is remembered is trusted: under the second of promise V1."""
+_LOOKED_BACK: Final = 1_000
+_LONGEST_AWAY: Final = FEED_KEPT / 2
+_PAUSE: Final = 0.1
+
+# Time that goes on while the machine sleeps, where the system has it.
+_CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+_NUMBERS = Query(select(revocation.c.seq).where(revocation.c.seq > bindparam("seq")), int)
+_LOST: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+_log = logging.getLogger(__name__)
+
+Connect = Callable[[], Awaitable["asyncpg.Connection[asyncpg.Record]"]]
+
+
+def _now() -> float:
+    return time.clock_gettime(_CLOCK)
+
+
+class Follower:
+    """One process's place in the feed."""
+
+    def __init__(self, connect: Connect, *, notify: bool) -> None:
+        """Trust nothing before the first reading. ``connect`` opens the connection that does nothing else."""
+        self._connect = connect
+        self._notify = notify
+        self._heard = Heard()
+        self._listeners: list[Listener] = []
+        self._trusted_until = 0.0
+        self._last_reading = 0.0
+        self._begun = False
+        self._wake = asyncio.Event()
+        self._first = asyncio.Event()
+
+    def listen(self, listener: Listener) -> None:
+        """Call ``listener`` with each changed subject, or with ``EVERYTHING``."""
+        self._listeners.append(listener)
+
+    def fresh(self) -> bool:
+        """Say whether every change of more than a second ago was heard of."""
+        return _now() < self._trusted_until
+
+    async def heard_once(self) -> None:
+        """Wait for the first reading, though not for ever: without it nothing is trusted, which is slow, not wrong."""
+        try:
+            await asyncio.wait_for(self._first.wait(), 2 * TRUSTED)
+        except TimeoutError:
+            _log.warning("the feed of changes cannot be read yet; every request asks the database")
+
+    def question(self) -> tuple[Query[Change], list[Any]]:
+        """Return what to ask for all that was not heard of yet."""
+        return SINCE, SINCE.bind_numbered({"seq": self._heard.floor})
+
+    def hear(self, changes: Iterable[Change]) -> None:
+        """Tell the listeners of those changes that are news."""
+        if not self._begun:
+            return  # nothing is remembered yet, and the beginning will say so
+        for subject in self._heard.take(changes, _now()):
+            self._tell(subject)
+
+    async def follow(self) -> None:
+        """Read the feed until cancelled, over one connection after another."""
+        while True:
+            try:
+                await self._follow(await self._connect())
+            except _LOST as error:
+                _log.warning("the feed of changes was lost, so the cache is not trusted: %s", type(error).__name__)
+            await asyncio.sleep(_PAUSE)
+
+    async def _follow(self, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+        try:
+            if self._notify:
+                await connection.add_listener(CHANNEL, lambda *_: self._wake.set())
+            while True:
+                self._wake.clear()
+                await self._read(connection)
+                try:
+                    await asyncio.wait_for(self._wake.wait(), READ_EVERY)
+                except TimeoutError:
+                    continue
+        finally:
+            connection.terminate()
+
+    async def _read(self, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+        started = _now()
+        if not self._begun or started - self._last_reading > _LONGEST_AWAY:
+            await self._begin(connection, started)
+        else:
+            query, parameters = self.question()
+            rows = await connection.fetch(query.numbered.sql, *parameters, timeout=TRUSTED)
+            self.hear([query.read(row) for row in rows])
+        self._last_reading = started
+        self._trusted_until = started + TRUSTED
+        self._first.set()
+
+    async def _begin(self, connection: "asyncpg.Connection[asyncpg.Record]", now: float) -> None:
+        """Begin at the end of the feed, looking back for numbers whose rows may still come; forget everything."""
+        end = END.read(await connection.fetchrow(END.numbered.sql, timeout=TRUSTED) or (None,))
+        floor = max(0, (end.last or 0) - _LOOKED_BACK)
+        rows = await connection.fetch(_NUMBERS.numbered.sql, *_NUMBERS.bind_numbered({"seq": floor}), timeout=TRUSTED)
+        self._heard.begin(sorted(_NUMBERS.read(row) for row in rows), floor, now)
+        self._begun = True
+        self._tell(EVERYTHING)
+
+    def _tell(self, subject: str) -> None:
+        for listener in self._listeners:
+            listener(subject)
