@@ -1,12 +1,22 @@
 """The servers that tests share. A test that stops its server or chooses its settings takes one of its own."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from tests.support.browser import Browser
+from tests.support.nginx import NginxProxy
+from tests.support.postgres import NOT_DURABLE, PostgresServer
+from tests.support.programs import NGINX, POSTGRES, VALKEY, Absences, need
 from tests.support.server import ADA, Acme, KeysteadServer, add_acme
+from tests.support.valkey import ValkeyServer
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let the run say what it could not run, because a program is missing."""
+    config.pluginmanager.register(Absences(), "absences")
 
 
 @pytest.fixture
@@ -40,3 +50,70 @@ def ada(shared_server: KeysteadServer) -> Iterator[Browser]:
     with Browser(shared_server.url) as browser:
         browser.sign_in(ADA.username, ADA.password)
         yield browser
+
+
+@pytest.fixture(scope="session")
+def _postgres() -> None:
+    need(POSTGRES)
+
+
+@pytest.fixture(scope="session")
+def _valkey() -> None:
+    need(VALKEY)
+
+
+@pytest.fixture(scope="session")
+def _nginx() -> None:
+    need(NGINX)
+
+
+@pytest.fixture(scope="session")
+def postgres_server(_postgres: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    """Give the session's PostgreSQL, for tests that neither stop it nor choose its settings."""
+    with PostgresServer(tmp_path_factory.mktemp("postgres"), NOT_DURABLE) as shared:
+        yield shared
+
+
+@pytest.fixture
+def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
+    """Give the address of an empty database of the test's own."""
+    url = postgres_server.create_database()
+    yield url
+    postgres_server.drop_database(url)
+
+
+@pytest.fixture
+def new_postgres(_postgres: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., PostgresServer]]:
+    """Give a function that starts a PostgreSQL of the test's own: ``new_postgres(settings, authentication=...)``."""
+    with ExitStack() as stack:
+        yield lambda *settings, **options: stack.enter_context(
+            PostgresServer(tmp_path_factory.mktemp("postgres"), *settings, **options)
+        )
+
+
+@pytest.fixture(scope="session")
+def valkey_server(_valkey: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
+    """Give the session's Valkey or Redis, for tests that neither stop it nor choose its settings."""
+    with ValkeyServer(tmp_path_factory.mktemp("valkey")) as shared:
+        yield shared
+
+
+@pytest.fixture
+def valkey_url(valkey_server: ValkeyServer) -> str:
+    """Give the address of a Valkey or Redis that knows nothing."""
+    valkey_server.flush()
+    return valkey_server.url
+
+
+@pytest.fixture
+def new_valkey(_valkey: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., ValkeyServer]]:
+    """Give a function that starts a Valkey or Redis of the test's own: ``new_valkey(settings)``."""
+    with ExitStack() as stack:
+        yield lambda *settings: stack.enter_context(ValkeyServer(tmp_path_factory.mktemp("valkey"), *settings))
+
+
+@pytest.fixture
+def new_nginx(_nginx: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., NginxProxy]]:
+    """Give a function that starts an nginx in front of servers: ``new_nginx([server.url, other.url])``."""
+    with ExitStack() as stack:
+        yield lambda upstreams: stack.enter_context(NginxProxy(tmp_path_factory.mktemp("nginx"), upstreams))
