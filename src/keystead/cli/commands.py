@@ -22,6 +22,8 @@ class LazyCommand:
 COMMANDS: Final = {
     "serve": LazyCommand("keystead.operate.serve:serve", "Run the server."),
     "admin": LazyCommand("keystead.operate.admin:admin", "Manage organizations, users and keys on this machine."),
+    "backup": LazyCommand("keystead.operate.backup:backup", "Copy the database while the server runs."),
+    "restore": LazyCommand("keystead.operate.restore:restore", "Put a backup in the place of the database."),
     "doctor": LazyCommand("keystead.operate.doctor:doctor", "Check an installation and say what to mend."),
 }
 
