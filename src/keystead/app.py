@@ -22,8 +22,7 @@ from keystead.balance.routes import BalanceRoutes
 from keystead.balance.service import Balance
 from keystead.db.engine import Database, DatabaseError
 from keystead.db.installation import Keys as InstallationKeys
-from keystead.db.installation import open_installation
-from keystead.db.opening import database_url_of, open_database
+from keystead.db.opening import open_database, open_keys
 from keystead.gate import openapi as gate_openapi
 from keystead.gate.authenticator import Authenticator
 from keystead.gate.door import Gate
@@ -42,7 +41,6 @@ from keystead.kernel.problems import (
     NotFound,
     Problem,
 )
-from keystead.kernel.secrets import Secret
 from keystead.kernel.settings import Settings
 from keystead.keys.routes import AppsRoutes
 from keystead.keys.service import Keys
@@ -102,9 +100,7 @@ class Services:
 
 def open_services(data: Path, settings: Settings, clock: Clock) -> Services:
     """Open the installation in ``data``, creating it when there is none. Raises InstallationError."""
-    given = settings.master_secret
-    secret = Secret(given.get_secret_value()) if given else None
-    keys = open_installation(data, secret, clock, database_url_of(settings))
+    keys = open_keys(data, settings, clock)
     return build_services(settings, clock, open_database(data, settings, clock), keys)
 
 

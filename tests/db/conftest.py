@@ -1,12 +1,12 @@
 """The storages that the contract is held against."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from keystead.db import Database, sqlite
-from tests.db.storage import SqliteStorage, Storage
+from tests.db.storage import PostgresStorage, SqliteStorage, Storage
 
 
 @pytest.fixture
@@ -15,16 +15,31 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-@pytest.fixture(params=["sqlite"])
-def storage(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Storage]:
-    """Give an empty storage with every table in it, of each engine in turn."""
+@pytest.fixture
+async def sqlite_storage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[SqliteStorage]:
+    """Give an empty file with every table in it."""
     monkeypatch.setattr(sqlite, "BUSY_TIMEOUT_MS", 200)
-    made = {"sqlite": SqliteStorage}[request.param](tmp_path)
+    made = SqliteStorage(tmp_path)
     yield made
-    made.close()
+    await made.close()
 
 
 @pytest.fixture
-def database(storage: Storage) -> Database:
+async def postgres_storage(postgres_url: str) -> AsyncIterator[PostgresStorage]:
+    """Give an empty PostgreSQL database with every table in it."""
+    made = PostgresStorage(postgres_url)
+    yield made
+    await made.close()
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def storage(request: pytest.FixtureRequest) -> Storage:
+    """Give an empty storage with every table in it, of each engine in turn."""
+    made: Storage = request.getfixturevalue(f"{request.param}_storage")
+    return made
+
+
+@pytest.fixture
+async def database(storage: Storage) -> Database:
     """Give one process's view of the storage."""
-    return storage.open()
+    return await storage.open()

@@ -5,9 +5,11 @@ import sys
 from itertools import count
 from pathlib import Path
 
-from keystead.db import Transaction
+from keystead.db import Database, Transaction
+from keystead.db.postgres import PostgresDatabase
 from keystead.db.sqlite import SqliteDatabase
 from keystead.kernel.clock import SystemClock
+from keystead.kernel.secrets import Secret
 from tests.db.storage import ADD
 
 WRITERS = 8
@@ -19,7 +21,7 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
-async def listen(database: SqliteDatabase) -> None:
+async def listen(database: Database) -> None:
     """Say what was heard, once asked to."""
     database.listen(say)
     say("listening")
@@ -27,7 +29,7 @@ async def listen(database: SqliteDatabase) -> None:
     await database.changes()
 
 
-async def write(database: SqliteDatabase) -> None:
+async def write(database: Database) -> None:
     """Add rows for ever, several at a time, and say each name once it was acknowledged."""
 
     async def keep_writing(writer: int) -> None:
@@ -43,11 +45,19 @@ async def write(database: SqliteDatabase) -> None:
     await asyncio.gather(*(keep_writing(writer) for writer in range(WRITERS)))
 
 
+def open_at(location: str) -> Database:
+    """Open a file by its path, or PostgreSQL by its address."""
+    if location.startswith("postgresql://"):
+        return PostgresDatabase(Secret(location), clock=SystemClock())
+    return SqliteDatabase(Path(location), clock=SystemClock())
+
+
 async def main() -> None:
-    """Do what the command line says: ``listen PATH`` or ``write PATH``."""
-    database = SqliteDatabase(Path(sys.argv[2]), clock=SystemClock())
+    """Do what the command line says: ``listen PLACE`` or ``write PLACE``."""
+    database = open_at(sys.argv[2])
+    await database.changes()
     await {"listen": listen, "write": write}[sys.argv[1]](database)
-    database.close()
+    await database.aclose()
 
 
 if __name__ == "__main__":

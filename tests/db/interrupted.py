@@ -21,9 +21,10 @@ from keystead.db.migrate import migrate, revision_of
 from keystead.kernel.clock import SystemClock
 
 CLOCK = SystemClock()
+OPENING = ("db/installation.py", "db/master_secret.py")
 
 
-def runs_to_its_end(act: Callable[[], object], file: str, lines: int) -> bool:
+def runs_to_its_end(act: Callable[[], object], file: str | tuple[str, ...], lines: int) -> bool:
     """Run ``act`` in a child that is killed after so many lines of ``file``; tell whether it ended before that."""
     child = os.fork()
     if child == 0:
@@ -69,7 +70,7 @@ def rotation(directory: Path) -> None:
     template = directory / "template"
     keys = open_installation(template, None, CLOCK)
     for lines, copy in attempts(directory, template, 1):
-        done = runs_to_its_end(partial(rotate_master_secret, copy, None, None), "db/installation.py", lines)
+        done = runs_to_its_end(partial(rotate_master_secret, copy, None, None), OPENING, lines)
         again = open_installation(copy, None, CLOCK)
         report(lines=lines, done=done, same=again.signing == keys.signing, left=names(copy))
         if done:
@@ -82,7 +83,7 @@ def first_start(directory: Path) -> None:
     template.mkdir()
     migrate(template / DATABASE_FILE)
     for lines, copy in attempts(directory, template, 1):
-        done = runs_to_its_end(partial(open_installation, copy, None, CLOCK), "db/installation.py", lines)
+        done = runs_to_its_end(partial(open_installation, copy, None, CLOCK), OPENING, lines)
         first, second = (open_installation(copy, None, CLOCK) for _ in range(2))
         report(lines=lines, done=done, same=first.signing == second.signing, left=names(copy))
         if done:

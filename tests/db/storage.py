@@ -3,20 +3,25 @@
 A new engine joins the suite by a class here and a parameter of the fixture ``storage``.
 """
 
+import asyncio
 import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import asyncpg
 from sqlalchemy import bindparam, select, update
 
 from keystead.db import Command, Database, Query, insert_into
 from keystead.db.installation import DATABASE_FILE
-from keystead.db.migrate import migrate
+from keystead.db.migrate import migrate, migrate_postgres
+from keystead.db.postgres import PostgresDatabase
 from keystead.db.sqlite import SqliteDatabase
 from keystead.db.tables import client_generation, organization
+from keystead.kernel.secrets import Secret
 from tests.support.clock import ManualClock
 
 
@@ -51,6 +56,11 @@ INCREMENT = Command(
 SET = Command(
     update(client_generation).where(_counter.fingerprint == bindparam("who")).values(generation=bindparam("to"))
 )
+STEP = Command(
+    update(client_generation)
+    .where(_counter.fingerprint == bindparam("who"), _counter.generation == bindparam("expected"))
+    .values(generation=bindparam("to"))
+)
 ADD_ORGANIZATION = Command(insert_into(organization))
 ORGANIZATIONS = Query(select(organization).order_by(organization.c.name), Organization)
 
@@ -66,23 +76,15 @@ class Storage(Protocol):
     clock: ManualClock
     location: str
 
-    def open(self) -> Database:
+    async def open(self) -> Database:
         """Open it once more, as another process would; the storage closes it."""
-        ...
-
-    def listen(self, database: Database, listener: Callable[[str], None]) -> None:
-        """Let ``listener`` hear what ``database`` hears."""
         ...
 
     def fetch(self, sql: str) -> list[tuple[object, ...]]:
         """Ask with the bare driver, over a connection of its own."""
         ...
 
-    def locked(self) -> AbstractContextManager[None]:
-        """Hold the write lock from outside."""
-        ...
-
-    def close(self) -> None:
+    async def close(self) -> None:
         """Close everything that was opened."""
         ...
 
@@ -98,16 +100,11 @@ class SqliteStorage:
         self._opened: list[SqliteDatabase] = []
         migrate(self.path)
 
-    def open(self) -> SqliteDatabase:
+    async def open(self) -> SqliteDatabase:
         """Open it once more, as another process would; the storage closes it."""
         database = SqliteDatabase(self.path, clock=self.clock)
         self._opened.append(database)
         return database
-
-    def listen(self, database: Database, listener: Callable[[str], None]) -> None:
-        """Let ``listener`` hear what ``database`` hears."""
-        if isinstance(database, SqliteDatabase):
-            database.listen(listener)
 
     def fetch(self, sql: str) -> list[tuple[object, ...]]:
         """Ask with the bare driver, over a connection of its own."""
@@ -128,7 +125,45 @@ class SqliteStorage:
         finally:
             connection.close()
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Close everything that was opened."""
         for database in self._opened:
             database.close()
+
+
+class PostgresStorage:
+    """A database of a real PostgreSQL."""
+
+    def __init__(self, url: str, *, notify: bool = True) -> None:
+        """Create the tables in the empty database at ``url``."""
+        self.clock = ManualClock()
+        self.location = url
+        self._notify = notify
+        self._opened: list[PostgresDatabase] = []
+
+    async def open(self) -> PostgresDatabase:
+        """Open it once more, as another process would, and let it find its place in the feed."""
+        if not self._opened:
+            await migrate_postgres(self.location)
+        database = PostgresDatabase(Secret(self.location), clock=self.clock, notify=self._notify)
+        self._opened.append(database)
+        await database.changes()
+        return database
+
+    def fetch(self, sql: str) -> list[tuple[object, ...]]:
+        """Ask with the bare driver, over a connection of its own."""
+
+        async def fetch() -> list[tuple[object, ...]]:
+            connection = await asyncpg.connect(self.location)
+            try:
+                return [tuple(row) for row in await connection.fetch(sql)]
+            finally:
+                await connection.close()
+
+        with ThreadPoolExecutor(1) as elsewhere:
+            return elsewhere.submit(asyncio.run, fetch()).result()
+
+    async def close(self) -> None:
+        """Close everything that was opened."""
+        for database in self._opened:
+            await database.aclose()

@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+import pytest
 from sqlalchemy import Table
 
 from keystead.db import Command, Database, Transaction, insert_into
@@ -14,24 +15,34 @@ from keystead.db.tables import (
     metadata,
     oauth_grant,
     revocation,
+    revoked_token,
     session,
     short_term_token,
     signing_key,
     wrong_guess,
 )
 from keystead.kernel.ids import new_id
-from tests.db.storage import ADD, Storage
+from tests.db.storage import ADD, SqliteStorage, Storage
 
 EXPIRING: dict[Table, str] = {
     device_authorization: "expires_at",
     session: "expires_at",
     short_term_token: "expires_at",
     oauth_grant: "expires_at",
+    revoked_token: "expires_at",
     wrong_guess: "expires_at",
     signing_key: "remove_at",
     audit_event: "at",
 }
 LIFE = 600
+
+
+@pytest.fixture
+def storage(sqlite_storage: SqliteStorage) -> SqliteStorage:
+    """Give the file alone: what is tested here is the engine's own."""
+    return sqlite_storage
+
+
 ADD_DEVICE = Command(insert_into(device_authorization))
 
 
@@ -78,7 +89,7 @@ def test_every_table_whose_rows_end_is_cleaned_up() -> None:
 
 
 async def test_expired_rows_of_every_table_leave_beside_normal_writes(storage: Storage) -> None:
-    database = storage.open()
+    database = await storage.open()
     assert isinstance(database, SqliteDatabase)
     now = storage.clock.now()
     for table, expiry in EXPIRING.items():
@@ -90,7 +101,7 @@ async def test_expired_rows_of_every_table_leave_beside_normal_writes(storage: S
 
 
 async def test_rows_that_are_still_good_stay(storage: Storage) -> None:
-    database = storage.open()
+    database = await storage.open()
     assert isinstance(database, SqliteDatabase)
     now = storage.clock.now()
     for table, expiry in EXPIRING.items():
@@ -101,7 +112,7 @@ async def test_rows_that_are_still_good_stay(storage: Storage) -> None:
 
 
 async def test_an_expired_code_still_answers_that_it_is_expired_for_an_hour(storage: Storage) -> None:
-    database = storage.open()
+    database = await storage.open()
     assert isinstance(database, SqliteDatabase)
     await fill(database, device_authorization, "expires_at", storage.clock.now(), 5)
     storage.clock.advance(CODES_KEPT)
@@ -115,7 +126,7 @@ async def test_an_expired_code_still_answers_that_it_is_expired_for_an_hour(stor
 
 
 async def test_a_mountain_of_expired_rows_leaves_in_small_bites(storage: Storage) -> None:
-    database = storage.open()
+    database = await storage.open()
     assert isinstance(database, SqliteDatabase)
     await fill(database, device_authorization, "expires_at", 0, 10_000)
     left, largest = count(storage, device_authorization), 0
@@ -133,7 +144,7 @@ async def test_a_mountain_of_expired_rows_leaves_in_small_bites(storage: Storage
 
 async def test_a_hundred_thousand_device_sign_ins_leave_the_database_bounded(storage: Storage) -> None:
     """Bursts of 500 sign-ins, 420 s apart: ten bursts are alive or answer that they are expired, the rest is gone."""
-    database = storage.open()
+    database = await storage.open()
     burst, apart = 500, (LIFE + CODES_KEPT) // 10
     some = row_of(device_authorization, "expires_at", 0, 0)
     rows, pages = [], []

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from keystead.db import Database, Transaction, UniqueViolation
-from keystead.db.feed import EVERYTHING
 from keystead.kernel.problems import InvalidGrant
 from tests.db.storage import (
     ADD,
@@ -20,6 +19,7 @@ from tests.db.storage import (
     NAMES,
     ORGANIZATIONS,
     SET,
+    STEP,
     Counter,
     Organization,
     Storage,
@@ -69,7 +69,7 @@ async def test_a_statement_that_lacks_a_value_or_has_one_too_many_is_refused(dat
 
 
 async def test_text_numbers_and_nothing_keep_their_value(database: Database) -> None:
-    for number, name in enumerate(["", "ä€😀", '\'; DROP TABLE "user"; --', "a\x00b", "x" * 100_000]):
+    for number, name in enumerate(["", "ä€😀", '\'; DROP TABLE "user"; --', "a\x7fb", "x" * 2_000]):
         await database.write(adding(name, 2**62 + number))
         assert await database.one(COUNTER, {"who": name}) == Counter(name, 2**62 + number)
 
@@ -134,22 +134,54 @@ async def test_a_value_that_must_be_unique_is_refused_the_second_time(database: 
     assert await database.all(ORGANIZATIONS, {}) == [Organization("id-acme", "acme", "Acme", 7)]
 
 
-async def test_a_unit_of_work_can_go_on_after_a_unique_violation(database: Database) -> None:
-    async def work(tx: Transaction) -> str:
+async def test_a_unit_of_work_ends_undone_with_its_unique_violation(database: Database) -> None:
+    async def work(tx: Transaction) -> None:
         await adding("before")(tx)
         await tx.run(ADD_ORGANIZATION, company("acme"))
-        try:
-            await tx.run(ADD_ORGANIZATION, company("acme"))
-        except UniqueViolation:
-            await adding("after")(tx)
-        return "done"
+        await tx.run(ADD_ORGANIZATION, company("acme"))
 
-    assert await database.write(work) == "done"
-    assert await database.all(NAMES, {}) == ["after", "before"]
+    with pytest.raises(UniqueViolation):
+        await database.write(work)
+    assert await database.all(NAMES, {}) == []
+    assert await database.all(ORGANIZATIONS, {}) == []
+
+
+async def test_a_command_by_itself_is_durable_and_tells_how_many_rows_it_touched(storage: Storage) -> None:
+    database = await storage.open()
+    assert await database.run(ADD, {"fingerprint": "a", "generation": 1}) == 1
+    assert [await database.run(INCREMENT, {"who": who, "by": 1}) for who in ("a", "nobody")] == [1, 0]
+    assert storage.fetch("SELECT generation FROM client_generation") == [(2,)]
+    with pytest.raises(UniqueViolation):
+        await database.run(ADD, {"fingerprint": "a", "generation": 1})
+
+
+async def test_of_many_conditional_commands_at_once_one_finds_its_condition_true(storage: Storage) -> None:
+    databases = [await storage.open() for _ in range(3)]
+    await databases[0].write(adding("a"))
+    step = {"who": "a", "expected": 0, "to": 1}
+    touched = await asyncio.gather(*(databases[n % 3].run(STEP, step) for n in range(60)))
+    assert sorted(touched) == [0] * 59 + [1]
+
+
+async def test_two_units_of_work_that_each_read_what_the_other_writes_do_not_both_succeed(storage: Storage) -> None:
+    """Neither sees the other's row in a snapshot; both together are what no order of the two could bring about."""
+    one, other = await storage.open(), await storage.open()
+
+    def alone(name: str) -> Work:
+        async def work(tx: Transaction) -> bool:
+            if await tx.all(NAMES, {}):
+                return False
+            await adding(name)(tx)
+            return True
+
+        return work
+
+    outcomes = await asyncio.gather(*(place.write(alone(f"{n}")) for n, place in enumerate((one, other) * 10)))
+    assert sorted(outcomes) == [False] * 19 + [True]
 
 
 async def test_of_many_who_add_the_same_unique_value_at_once_one_succeeds(storage: Storage) -> None:
-    databases = [storage.open() for _ in range(3)]
+    databases = [await storage.open() for _ in range(3)]
 
     async def work(tx: Transaction) -> int:
         return await tx.run(ADD_ORGANIZATION, company("acme"))
@@ -159,7 +191,7 @@ async def test_of_many_who_add_the_same_unique_value_at_once_one_succeeds(storag
 
 
 async def test_a_hundred_writers_at_once_lose_no_increment(storage: Storage) -> None:
-    databases = [storage.open() for _ in range(3)]
+    databases = [await storage.open() for _ in range(3)]
     await databases[0].write(adding("a"))
     seen = await asyncio.gather(*(databases[n % 3].write(incremented) for n in range(100)))
     assert sorted(seen) == list(range(1, 101))
@@ -167,7 +199,7 @@ async def test_a_hundred_writers_at_once_lose_no_increment(storage: Storage) -> 
 
 
 async def test_read_and_write_in_one_unit_of_work_lose_no_increment(storage: Storage) -> None:
-    databases = [storage.open() for _ in range(3)]
+    databases = [await storage.open() for _ in range(3)]
     await databases[0].write(adding("a"))
 
     async def read_then_write(tx: Transaction) -> None:
@@ -179,14 +211,14 @@ async def test_read_and_write_in_one_unit_of_work_lose_no_increment(storage: Sto
 
 
 async def test_a_value_is_returned_only_after_others_can_see_what_was_written(storage: Storage) -> None:
-    database = storage.open()
+    database = await storage.open()
     for number in range(50):
         await database.write(adding(f"{number:02}"))
         assert storage.fetch("SELECT count(*) FROM client_generation") == [(number + 1,)]
 
 
 async def test_a_read_sees_every_write_that_has_returned(storage: Storage) -> None:
-    writer, reader = storage.open(), storage.open()
+    writer, reader = await storage.open(), await storage.open()
     for number in range(50):
         await writer.write(adding(f"{number:02}"))
         assert await reader.one(COUNTER, {"who": f"{number:02}"}) is not None
@@ -203,10 +235,10 @@ async def test_a_caller_who_gives_up_waiting_disturbs_nobody(database: Database)
 
 
 async def test_an_announcement_is_heard_in_this_process_and_in_others(storage: Storage) -> None:
-    databases = [storage.open() for _ in range(3)]
+    databases = [await storage.open() for _ in range(3)]
     heard: list[list[str]] = [[], [], []]
     for database, ears in zip(databases, heard, strict=True):
-        storage.listen(database, ears.append)
+        database.listen(ears.append)
     await databases[0].write(announcing("user:a", "signing-keys"))
     await databases[1].write(announcing("grant:b"))
     for database in databases:
@@ -215,7 +247,7 @@ async def test_an_announcement_is_heard_in_this_process_and_in_others(storage: S
 
 
 async def test_an_announcement_is_heard_by_a_program_that_runs_elsewhere(storage: Storage) -> None:
-    database = storage.open()
+    database = await storage.open()
     program = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tests.db.elsewhere", "listen", storage.location, stdin=PIPE, stdout=PIPE
     )
@@ -232,9 +264,9 @@ async def test_an_announcement_is_heard_by_a_program_that_runs_elsewhere(storage
 
 
 async def test_nothing_is_heard_twice_and_nothing_of_what_failed(storage: Storage) -> None:
-    database = storage.open()
+    database = await storage.open()
     heard: list[str] = []
-    storage.listen(database, heard.append)
+    database.listen(heard.append)
 
     async def failing(tx: Transaction) -> None:
         await tx.announce("user:nobody")
@@ -249,55 +281,12 @@ async def test_nothing_is_heard_twice_and_nothing_of_what_failed(storage: Storag
 
 
 async def test_a_process_hears_nothing_of_what_was_before_it_started(storage: Storage) -> None:
-    await storage.open().write(announcing("user:a"))
-    late = storage.open()
+    await (await storage.open()).write(announcing("user:a"))
+    late = await storage.open()
     heard: list[str] = []
-    storage.listen(late, heard.append)
+    late.listen(heard.append)
     await late.changes()
     assert heard == []
-
-
-async def test_a_process_that_missed_some_of_the_feed_forgets_everything(storage: Storage) -> None:
-    sleeper, busy = storage.open(), storage.open()
-    heard: list[str] = []
-    storage.listen(sleeper, heard.append)
-    await busy.write(announcing("user:a"))
-    await sleeper.changes()
-    await busy.write(announcing(*(f"user:{n}" for n in range(20))))
-    storage.clock.advance(2 * 3_600)
-    for n in range(60):  # every write takes a bite, so the rows of two hours ago are gone
-        await busy.write(announcing(f"session:{n}"))
-    remaining = storage.fetch("SELECT count(*) FROM revocation WHERE subject LIKE 'user:%'")
-    assert remaining == [(0,)]
-    await sleeper.changes()
-    assert heard == ["user:a", EVERYTHING]
-    await busy.write(announcing("user:b"))
-    await sleeper.changes()
-    assert heard == ["user:a", EVERYTHING, "user:b"]
-
-
-async def test_a_gap_in_the_middle_of_the_feed_is_noticed_too(storage: Storage) -> None:
-    sleeper, busy = storage.open(), storage.open()
-    heard: list[str] = []
-    storage.listen(sleeper, heard.append)
-    await busy.write(announcing("user:a"))
-    storage.clock.advance(-7_200)  # a machine whose clock is wrong
-    await busy.write(announcing("user:b"))
-    storage.clock.advance(7_200)
-    for n in range(40):
-        await busy.write(announcing(f"session:{n}"))
-    assert storage.fetch("SELECT subject FROM revocation ORDER BY seq LIMIT 2") == [("user:a",), ("session:0",)]
-    await sleeper.changes()
-    assert heard == [EVERYTHING]
-
-
-async def test_the_end_of_the_feed_is_kept_however_old_it_is(storage: Storage) -> None:
-    database = storage.open()
-    await database.write(announcing("user:a", "user:b"))
-    storage.clock.advance(365 * 86_400)
-    for n in range(40):
-        await database.write(adding(f"{n}"))
-    assert storage.fetch("SELECT subject FROM revocation") == [("user:b",)]
 
 
 async def test_a_unit_of_work_takes_no_second_connection(database: Database) -> None:
@@ -319,20 +308,10 @@ async def test_a_unit_of_work_takes_no_second_connection(database: Database) -> 
     assert await database.all(NAMES, {}) == ["b"]
 
 
-async def test_a_unit_of_work_that_waits_for_anything_else_is_refused(database: Database) -> None:
-    async def work(tx: Transaction) -> None:
-        await adding("a")(tx)
-        await asyncio.sleep(0)
-
-    with pytest.raises(RuntimeError, match="nothing but its transaction"):
-        await database.write(work)
-    assert await database.all(NAMES, {}) == []
-
-
 async def test_a_mistake_of_ours_is_not_told_as_an_outage(database: Database) -> None:
     async def work(tx: Transaction) -> None:
         await tx.run(ADD, {"fingerprint": None, "generation": 1})
 
-    with pytest.raises(Exception, match="NOT NULL"):
+    with pytest.raises(Exception, match=r"(?i)not.null"):
         await database.write(work)
     assert await database.all(NAMES, {}) == []

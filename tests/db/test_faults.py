@@ -17,8 +17,14 @@ from keystead.db.installation import DATABASE_FILE
 from keystead.db.migrate import migrate
 from keystead.db.sqlite import SqliteDatabase, connect
 from keystead.kernel.problems import InvalidGrant
-from tests.db.storage import ADD, COUNTERS, NAMES, Storage
+from tests.db.storage import ADD, COUNTERS, NAMES, SqliteStorage
 from tests.support.clock import ManualClock
+
+
+@pytest.fixture
+def storage(sqlite_storage: SqliteStorage) -> SqliteStorage:
+    """Give the file alone: what is tested here is the engine's own."""
+    return sqlite_storage
 
 
 async def add(database: Database, who: str) -> int:
@@ -32,8 +38,8 @@ async def outcome_of(work: Awaitable[int]) -> int | BaseException:
     return (await asyncio.gather(work, return_exceptions=True))[0]
 
 
-async def test_a_locked_database_is_told_as_503_with_retry_after(storage: Storage) -> None:
-    database = storage.open()
+async def test_a_locked_database_is_told_as_503_with_retry_after(storage: SqliteStorage) -> None:
+    database = await storage.open()
     with storage.locked():
         outcomes = await asyncio.gather(*(add(database, f"{n}") for n in range(20)), return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [DatabaseError] * 20
@@ -44,16 +50,16 @@ async def test_a_locked_database_is_told_as_503_with_retry_after(storage: Storag
     assert refusal.oauth_error == "temporarily_unavailable"
 
 
-async def test_writes_go_on_once_the_lock_is_gone(storage: Storage) -> None:
-    database = storage.open()
+async def test_writes_go_on_once_the_lock_is_gone(storage: SqliteStorage) -> None:
+    database = await storage.open()
     with storage.locked(), pytest.raises(DatabaseError):
         await add(database, "too early")
     assert await add(database, "in time") == 1
     assert await database.all(NAMES, {}) == ["in time"]
 
 
-async def test_a_short_lock_is_waited_for(storage: Storage) -> None:
-    database = storage.open()
+async def test_a_short_lock_is_waited_for(storage: SqliteStorage) -> None:
+    database = await storage.open()
     with storage.locked():
         waiting = asyncio.create_task(add(database, "a"))
         await asyncio.sleep(0.05)
@@ -61,8 +67,8 @@ async def test_a_short_lock_is_waited_for(storage: Storage) -> None:
     assert await waiting == 1
 
 
-async def test_reads_go_on_while_somebody_else_writes(storage: Storage) -> None:
-    database = storage.open()
+async def test_reads_go_on_while_somebody_else_writes(storage: SqliteStorage) -> None:
+    database = await storage.open()
     await add(database, "a")
     with storage.locked():
         assert await database.all(NAMES, {}) == ["a"]
@@ -247,8 +253,8 @@ def test_a_kill_loses_no_acknowledged_write(tmp_path: Path, acknowledged_before_
     assert whole <= kept
 
 
-async def test_a_second_try_after_a_503_does_the_work_once(storage: Storage) -> None:
-    database = storage.open()
+async def test_a_second_try_after_a_503_does_the_work_once(storage: SqliteStorage) -> None:
+    database = await storage.open()
     with storage.locked(), pytest.raises(DatabaseError):
         await add(database, "a")
     await add(database, "a")

@@ -8,14 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from keystead.db.installation import (
-    DATABASE_FILE,
-    MASTER_SECRET_FILE,
-    InstallationError,
-    Keys,
-    open_installation,
-    rotate_master_secret,
-)
+from keystead.db.installation import DATABASE_FILE, Keys, open_installation, rotate_master_secret
+from keystead.db.master_secret import MASTER_SECRET_FILE, InstallationError
 from keystead.kernel.secrets import Secret
 from tests.db.test_migrations import interrupted
 from tests.support.clock import ManualClock

@@ -16,7 +16,8 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection, create_engine
 
 from keystead.db import migrations
-from keystead.db.installation import DATABASE_FILE, InstallationError, open_installation
+from keystead.db.installation import DATABASE_FILE, open_installation
+from keystead.db.master_secret import InstallationError
 from keystead.db.migrate import NEWEST, NewerDatabase, migrate, revision_of
 from keystead.db.tables import metadata
 from tests.support.clock import ManualClock

@@ -9,7 +9,8 @@ import pytest
 from sqlalchemy import select, update
 
 from keystead.db import Command, Query
-from keystead.db.installation import InstallationError, open_installation
+from keystead.db.installation import open_installation
+from keystead.db.master_secret import InstallationError
 from keystead.db.tables import audit_event, signing_key
 from keystead.kernel.scopes import ALL_SCOPES, Role
 from keystead.kernel.secrets import Secret

@@ -8,13 +8,13 @@ is cut off asks the database instead, which cannot be reached either, and refuse
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, Final
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Final
 
 import asyncpg
 from sqlalchemy import bindparam, select
 
-from keystead.db.feed import END, EVERYTHING, FEED_KEPT, SINCE, Change, Listener
+from keystead.db.feed import END, EVERYTHING, FEED_KEPT, SINCE, Listener
 from keystead.db.heard import Heard
 from keystead.db.statements import Query
 from keystead.db.tables import revocation
@@ -35,7 +35,11 @@ _NUMBERS = Query(select(revocation.c.seq).where(revocation.c.seq > bindparam("se
 _LOST: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
 _log = logging.getLogger(__name__)
 
-Connect = Callable[[], Awaitable["asyncpg.Connection[asyncpg.Record]"]]
+if TYPE_CHECKING:
+    OwnConnection = asyncpg.Connection[asyncpg.Record]
+    Connection = OwnConnection | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
+
+Connect = Callable[[], Awaitable["OwnConnection"]]
 
 
 def _now() -> float:
@@ -72,16 +76,17 @@ class Follower:
         except TimeoutError:
             _log.warning("the feed of changes cannot be read yet; every request asks the database")
 
-    def question(self) -> tuple[Query[Change], list[Any]]:
-        """Return what to ask for all that was not heard of yet."""
-        return SINCE, SINCE.bind_numbered({"seq": self._heard.floor})
-
-    def hear(self, changes: Iterable[Change]) -> None:
-        """Tell the listeners of those changes that are news."""
-        if not self._begun:
-            return  # nothing is remembered yet, and the beginning will say so
-        for subject in self._heard.take(changes, _now()):
-            self._tell(subject)
+    async def read(self, connection: "Connection") -> None:
+        """Tell the listeners of every change committed so far that is news; the first time, of everything."""
+        now = _now()
+        if not self._begun or now - self._last_reading > _LONGEST_AWAY:
+            await self._begin(connection, now)
+        else:
+            values = SINCE.bind_numbered({"seq": self._heard.floor})
+            rows = await connection.fetch(SINCE.numbered.sql, *values, timeout=TRUSTED)
+            for subject in self._heard.take([SINCE.read(row) for row in rows], _now()):
+                self._tell(subject)
+        self._last_reading = now
 
     async def follow(self) -> None:
         """Read the feed until cancelled, over one connection after another."""
@@ -92,13 +97,16 @@ class Follower:
                 _log.warning("the feed of changes was lost, so the cache is not trusted: %s", type(error).__name__)
             await asyncio.sleep(_PAUSE)
 
-    async def _follow(self, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    async def _follow(self, connection: "OwnConnection") -> None:
         try:
             if self._notify:
                 await connection.add_listener(CHANNEL, lambda *_: self._wake.set())
             while True:
                 self._wake.clear()
-                await self._read(connection)
+                started = _now()
+                await self.read(connection)
+                self._trusted_until = started + TRUSTED
+                self._first.set()
                 try:
                     await asyncio.wait_for(self._wake.wait(), READ_EVERY)
                 except TimeoutError:
@@ -106,19 +114,7 @@ class Follower:
         finally:
             connection.terminate()
 
-    async def _read(self, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
-        started = _now()
-        if not self._begun or started - self._last_reading > _LONGEST_AWAY:
-            await self._begin(connection, started)
-        else:
-            query, parameters = self.question()
-            rows = await connection.fetch(query.numbered.sql, *parameters, timeout=TRUSTED)
-            self.hear([query.read(row) for row in rows])
-        self._last_reading = started
-        self._trusted_until = started + TRUSTED
-        self._first.set()
-
-    async def _begin(self, connection: "asyncpg.Connection[asyncpg.Record]", now: float) -> None:
+    async def _begin(self, connection: "Connection", now: float) -> None:
         """Begin at the end of the feed, looking back for numbers whose rows may still come; forget everything."""
         end = END.read(await connection.fetchrow(END.numbered.sql, timeout=TRUSTED) or (None,))
         floor = max(0, (end.last or 0) - _LOOKED_BACK)

@@ -1,13 +1,18 @@
 """Bringing a database up to date: all steps in one transaction under the write lock, so a kill leaves all or nothing.
 
-SQLite's DDL is transactional. The version is looked at with plain SQL first, so that a start on an up-to-date database
-does not even import Alembic (promises O3, O5).
+DDL is transactional on SQLite and on PostgreSQL. The version is looked at with plain SQL first, so that a start on an
+up-to-date database does not even import Alembic (promises O3, O5).
 """
 
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+_CONNECT_SECONDS: Final = 5.0
 NEWEST: Final = "0001"
 """The revision that this version of Keystead works with; a test holds it against the files in ``migrations/``."""
 
@@ -37,9 +42,6 @@ def migrate(path: Path) -> None:
     """
     if revision_of(path) == NEWEST:
         return
-    from alembic import command
-    from alembic.config import Config
-    from alembic.util.exc import CommandError
     from sqlalchemy import create_engine, event
 
     engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": 60})
@@ -54,16 +56,85 @@ def migrate(path: Path) -> None:
     def _take_the_write_lock(connection: Any) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
+    try:
+        with engine.begin() as connection:
+            _upgrader()(connection)
+    finally:
+        engine.dispose()
+
+
+async def migrate_postgres(url: str) -> None:
+    """Bring a PostgreSQL database to the newest revision; of many nodes that start at once, one does it.
+
+    Raises NewerDatabase, and what the driver raises when the database cannot be reached.
+    """
+    import asyncpg
+
+    connection = await asyncpg.connect(url, timeout=_CONNECT_SECONDS)
+    try:
+        if await _postgres_revision(connection) == NEWEST:
+            return
+        await _make_lock(connection)
+    finally:
+        await connection.close()
+
+    from sqlalchemy import text
+    from sqlalchemy.ext.asyncio import create_async_engine
+    from sqlalchemy.pool import NullPool
+
+    async def connect() -> Any:
+        return await asyncpg.connect(url, timeout=_CONNECT_SECONDS)
+
+    engine = create_async_engine("postgresql+asyncpg://", async_creator=connect, poolclass=NullPool)
+    try:
+        async with engine.begin() as migrating:
+            # A row's lock, because that is what every database that speaks this protocol has.
+            await migrating.execute(text("SELECT id FROM migration_lock WHERE id = 1 FOR UPDATE"))
+            await migrating.run_sync(_upgrader())
+    finally:
+        await engine.dispose()
+
+
+def _upgrader() -> "Callable[[Connection], None]":
+    """Return what runs the missing steps over a connection that has begun. It raises NewerDatabase."""
+    from alembic import command
+    from alembic.config import Config
+    from alembic.util.exc import CommandError
+
     configuration = Config()
     configuration.set_main_option("script_location", "keystead.db:migrations")
     configuration.set_main_option("path_separator", "os")
-    try:
-        with engine.begin() as connection:
-            configuration.attributes["connection"] = connection
+
+    def upgrade(connection: "Connection") -> None:
+        configuration.attributes["connection"] = connection
+        try:
             command.upgrade(configuration, "head")
-    except CommandError as error:
-        if "Can't locate revision" in str(error):
-            raise NewerDatabase from error
-        raise
-    finally:
-        engine.dispose()
+        except CommandError as error:
+            if "Can't locate revision" in str(error):
+                raise NewerDatabase from error
+            raise
+
+    return upgrade
+
+
+async def _postgres_revision(connection: Any) -> str | None:
+    import asyncpg
+
+    try:
+        found = await connection.fetchval("SELECT version_num FROM alembic_version")
+    except asyncpg.UndefinedTableError:
+        return None
+    return None if found is None else str(found)
+
+
+async def _make_lock(connection: Any) -> None:
+    """Make the row that whoever migrates locks; others may be making it at this moment."""
+    import asyncpg
+
+    while True:
+        try:
+            await connection.execute("CREATE TABLE IF NOT EXISTS migration_lock (id INTEGER PRIMARY KEY)")
+            await connection.execute("INSERT INTO migration_lock (id) VALUES (1) ON CONFLICT DO NOTHING")
+            return
+        except (asyncpg.UniqueViolationError, asyncpg.DuplicateTableError, asyncpg.SerializationError):
+            continue

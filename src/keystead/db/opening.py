@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from keystead.db.engine import Database
-from keystead.db.installation import DATABASE_FILE
+from keystead.db.installation import DATABASE_FILE, Keys, open_installation
 from keystead.db.sqlite import SqliteDatabase
 from keystead.kernel.clock import Clock
 from keystead.kernel.secrets import Secret
@@ -13,6 +13,18 @@ from keystead.kernel.settings import Settings
 def database_url_of(settings: Settings) -> Secret | None:
     """Return the address of PostgreSQL, which holds a password; None for the file in the data directory."""
     return None if settings.database_url is None else Secret(settings.database_url.get_secret_value())
+
+
+def open_keys(directory: Path, settings: Settings, clock: Clock) -> Keys:
+    """Create or open the installation, bring its database up to date, and return its keys. Raises InstallationError."""
+    given = settings.master_secret
+    master = None if given is None else Secret(given.get_secret_value())
+    url = database_url_of(settings)
+    if url is None:
+        return open_installation(directory, master, clock)
+    from keystead.db.shared_installation import open_shared_installation
+
+    return open_shared_installation(directory, master, clock, url)
 
 
 def open_database(directory: Path, settings: Settings, clock: Clock) -> Database:

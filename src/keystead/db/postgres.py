@@ -174,9 +174,7 @@ class PostgresDatabase:
 
     async def changes(self) -> None:
         """Hear of every change that any process has committed so far."""
-        query, parameters = self._follower.question()
-        rows = await self._read(lambda connection: connection.fetch(query.numbered.sql, *parameters))
-        self._follower.hear([query.read(row) for row in rows])
+        await self._read(self._follower.read)
 
     def fresh(self) -> bool:
         """Say whether every change of more than a second ago was heard of."""

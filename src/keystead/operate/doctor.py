@@ -131,7 +131,8 @@ def _proxies(settings: "Settings") -> Finding:
 
 
 def _modes(data: Path) -> Finding:
-    from keystead.db.installation import DATABASE_FILE, MASTER_SECRET_FILE
+    from keystead.db.installation import DATABASE_FILE
+    from keystead.db.master_secret import MASTER_SECRET_FILE
     from keystead.kernel.settings import FILE_NAME
 
     guarded = [path for name in (DATABASE_FILE, MASTER_SECRET_FILE, FILE_NAME) for path in data.glob(f"{name}*")]
@@ -192,7 +193,8 @@ def _clock(connection: sqlite3.Connection) -> Finding:
 
 
 def _master_secret(data: Path, settings: "Settings") -> Finding:
-    from keystead.db.installation import DATABASE_FILE, InstallationError, open_installation
+    from keystead.db.installation import DATABASE_FILE, open_installation
+    from keystead.db.master_secret import InstallationError
     from keystead.db.migrate import NEWEST, revision_of
     from keystead.kernel.clock import SystemClock
     from keystead.operate.installation import master_secret_of

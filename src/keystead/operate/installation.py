@@ -13,7 +13,7 @@ import click
 
 from keystead.app import Services, open_services
 from keystead.cli.refusal import Refusal
-from keystead.db.installation import InstallationError
+from keystead.db.master_secret import InstallationError
 from keystead.kernel.clock import SystemClock
 from keystead.kernel.problems import Problem
 from keystead.kernel.secrets import Secret

@@ -20,7 +20,7 @@ from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, RSAKey
 
-from keystead.db.installation import InstallationError
+from keystead.db.master_secret import InstallationError
 from keystead.kernel.sealing import WrongKey, open_sealed, seal
 from keystead.tokens.models import TOKEN_TYPES, Algorithm, SigningKeyRow
 
