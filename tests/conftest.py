@@ -53,22 +53,25 @@ def ada(shared_server: KeysteadServer) -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def _postgres() -> None:
+def needs_postgres() -> None:
+    """Skip the test where PostgreSQL is missing."""
     need(POSTGRES)
 
 
 @pytest.fixture(scope="session")
-def _valkey() -> None:
+def needs_valkey() -> None:
+    """Skip the test where neither Valkey nor Redis is there."""
     need(VALKEY)
 
 
 @pytest.fixture(scope="session")
-def _nginx() -> None:
+def needs_nginx() -> None:
+    """Skip the test where nginx is missing."""
     need(NGINX)
 
 
 @pytest.fixture(scope="session")
-def postgres_server(_postgres: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+def postgres_server(needs_postgres: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
     """Give the session's PostgreSQL, for tests that neither stop it nor choose its settings."""
     with PostgresServer(tmp_path_factory.mktemp("postgres"), NOT_DURABLE) as shared:
         yield shared
@@ -83,7 +86,9 @@ def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
 
 
 @pytest.fixture
-def new_postgres(_postgres: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., PostgresServer]]:
+def new_postgres(
+    needs_postgres: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[..., PostgresServer]]:
     """Give a function that starts a PostgreSQL of the test's own: ``new_postgres(settings, authentication=...)``."""
     with ExitStack() as stack:
         yield lambda *settings, **options: stack.enter_context(
@@ -92,7 +97,7 @@ def new_postgres(_postgres: None, tmp_path_factory: pytest.TempPathFactory) -> I
 
 
 @pytest.fixture(scope="session")
-def valkey_server(_valkey: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
+def valkey_server(needs_valkey: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
     """Give the session's Valkey or Redis, for tests that neither stop it nor choose its settings."""
     with ValkeyServer(tmp_path_factory.mktemp("valkey")) as shared:
         yield shared
@@ -106,14 +111,14 @@ def valkey_url(valkey_server: ValkeyServer) -> str:
 
 
 @pytest.fixture
-def new_valkey(_valkey: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., ValkeyServer]]:
+def new_valkey(needs_valkey: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., ValkeyServer]]:
     """Give a function that starts a Valkey or Redis of the test's own: ``new_valkey(settings)``."""
     with ExitStack() as stack:
         yield lambda *settings: stack.enter_context(ValkeyServer(tmp_path_factory.mktemp("valkey"), *settings))
 
 
 @pytest.fixture
-def new_nginx(_nginx: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., NginxProxy]]:
+def new_nginx(needs_nginx: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., NginxProxy]]:
     """Give a function that starts an nginx in front of servers: ``new_nginx([server.url, other.url])``."""
     with ExitStack() as stack:
         yield lambda upstreams: stack.enter_context(NginxProxy(tmp_path_factory.mktemp("nginx"), upstreams))

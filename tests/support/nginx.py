@@ -1,9 +1,7 @@
 """A real nginx in front of several servers, over http and over https, whose list can be changed while it runs."""
 
 import datetime
-import grp
 import os
-import pwd
 import re
 import signal
 import socket
@@ -94,10 +92,9 @@ class NginxProxy(Machine):
         ]
 
     def _configure(self) -> None:
-        root = f"user {pwd.getpwuid(0).pw_name} {grp.getgrgid(0).gr_name};\n" if os.geteuid() == 0 else ""
         addresses = [upstream.removeprefix("http://").rstrip("/") for upstream in self.upstreams]
         text = CONFIGURATION.format(
-            user=root,  # so that its children may enter our directories
+            user="user root;\n" if os.geteuid() == 0 else "",  # so that its children may enter our directories
             host=HOST,
             port=self.port,
             tls_port=self.tls_port,
@@ -123,14 +120,14 @@ class NginxProxy(Machine):
         self.upstreams = list(upstreams or self.upstreams)
         self._configure()
         before = len(self.log_text())
-        leaving = [pid for pid in self.processes() if pid != self.pid]
+        children = [pid for pid in self.processes() if pid != self.pid]
         os.kill(self.pid, signal.SIGHUP)
 
         def left() -> bool:
-            said = self.log_text()[before:]
-            if "[emerg]" in said:
-                raise MachineError(f"nginx refuses its new configuration:\n{said}")
-            return all(re.search(rf"\b{pid}#\d+: gracefully shutting down", said) for pid in leaving)
+            text = self.log_text()
+            if "[emerg]" in text[before:]:
+                raise MachineError(f"nginx refuses its new configuration:\n{text[before:]}")
+            return all(re.search(rf"\b{pid}#\d+: gracefully shutting down", text) for pid in children)
 
         wait_for(left, "a change of nginx's children")
 

@@ -24,8 +24,8 @@ LAST_PORT: Final = 32_767
 """Ports below those that Linux gives to outgoing connections, so that a port is still free after a restart."""
 
 _STARTER: Final = ThreadPoolExecutor(1, thread_name_prefix="starter")
-"""Starts every child. Linux sends a child its parent-death signal when the *thread* that started it ends; this one lives as
-long as the process does."""
+"""Starts every child. Linux sends a child its parent-death signal when the *thread* that started it ends, and this one
+lives as long as the process does."""
 
 
 class MachineError(Exception):
@@ -180,6 +180,7 @@ class Machine:
         self.log = log
         self.account = account
         self._process: subprocess.Popen[bytes] | None = None
+        self._waker: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
         self.start()
@@ -246,10 +247,11 @@ class Machine:
     def kill(self) -> None:
         """End all its processes at once with SIGKILL, as a power cut would. Nothing happens when there are none."""
         if self._process is not None:
-            pids = self.pause()
+            pids = self._hold()
             send(signal.SIGKILL, pids)
             self._process.wait(SECONDS)
             wait_for(lambda: not alive(pids), "an end of all its processes")
+        self.resume()
 
     def restart(self) -> None:
         """Stop the server if it runs, and start it on the same data and the same port."""
@@ -261,23 +263,39 @@ class Machine:
         """End the server in whatever state it is."""
         self.kill()
 
-    def pause(self) -> list[int]:
-        """Hold all its processes still, as if it hung: connections stay open and nothing answers. Returns their ids."""
-        if not self.running:
-            return []
-        self._hold([self.pid])  # the parent first, so that it makes no more children
-        pids = self.processes()
-        self._hold(pids)
-        return pids
+    def pause(self) -> None:
+        """Hold all its processes still, as if it hung: connections stay open and nothing answers.
 
-    def _hold(self, pids: Sequence[int]) -> None:
-        send(signal.SIGSTOP, pids)
-        wait_for(lambda: all(state(pid)[0] in ("T", "") for pid in pids), "a standstill")
+        Should we die meanwhile, the processes go on, so that they can follow the signal that our death sends them.
+        """
+        self.pid  # noqa: B018 - raises when it does not run
+        pids = [str(pid) for pid in reversed(self._hold())]
+        if self._waker is None:
+            command = ["sh", "-c", 'read -r _; kill -CONT "$@"', "waker", *pids]
+            self._waker = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
+            )
 
     def resume(self) -> None:
-        """Let all its processes go on."""
-        send(signal.SIGCONT, reversed(self.processes()))
+        """Let all its processes go on. Nothing happens when they were not held."""
+        if self._waker is not None:
+            self._waker.communicate()  # closes its input, as our death would
+            self._waker = None
+
+    def _hold(self) -> list[int]:
+        """Stop all its processes and return their ids."""
+        if not self.running:
+            return []
+        _stop([self.pid])  # the parent first, so that it makes no more children
+        pids = self.processes()
+        _stop(pids)
+        return pids
 
     def log_text(self) -> str:
         """Return all that the server wrote, over all its starts."""
         return self.log.read_text(encoding="utf-8", errors="replace") if self.log.exists() else ""
+
+
+def _stop(pids: Sequence[int]) -> None:
+    send(signal.SIGSTOP, pids)
+    wait_for(lambda: all(state(pid)[0] in ("T", "") for pid in pids), "a standstill")

@@ -12,12 +12,13 @@ from typing import Final
 
 import pytest
 
-FOLDERS: Final = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin"]
+FOLDERS = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin")
 """Where programs are that are not on everybody's PATH."""
-POSTGRES_FOLDERS: Final = sorted(
-    (str(path) for path in Path("/usr/lib/postgresql").glob("*/bin")),
-    key=lambda path: [int(part) if part.isdecimal() else 0 for part in path.split("/")[4].split(".")],
-    reverse=True,
+POSTGRES_FOLDERS = tuple(
+    str(folder)
+    for folder in sorted(
+        Path("/usr/lib/postgresql").glob("*/bin"), key=lambda one: one.parent.name.zfill(9), reverse=True
+    )
 )
 """Where Debian keeps PostgreSQL's programs, newest version first."""
 MISSING: Final = "missing on this machine"
