@@ -155,6 +155,17 @@ async def test_a_command_by_itself_is_durable_and_tells_how_many_rows_it_touched
         await database.run(ADD, {"fingerprint": "a", "generation": 1})
 
 
+async def test_one_command_runs_for_many_rows(storage: Storage) -> None:
+    databases = [await storage.open() for _ in range(3)]
+    rows = [{"fingerprint": f"{n:03}", "generation": n} for n in range(200)]
+    await databases[0].run_all(ADD, rows)
+    increments = [{"who": f"{n:03}", "by": 1} for n in range(200)]
+    await asyncio.gather(*(databases[n % 3].run_all(INCREMENT, increments) for n in range(6)))
+    assert await databases[0].all(COUNTERS, {}) == [Counter(f"{n:03}", n + 6) for n in range(200)]
+    await databases[0].run_all(ADD, [])
+    assert len(await databases[0].all(COUNTERS, {})) == 200
+
+
 async def test_of_many_conditional_commands_at_once_one_finds_its_condition_true(storage: Storage) -> None:
     databases = [await storage.open() for _ in range(3)]
     await databases[0].write(adding("a"))

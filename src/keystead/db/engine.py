@@ -4,7 +4,7 @@ Services are written as coroutines. On SQLite these never suspend: reads run inl
 on the writer's thread. On a networked database the same coroutines wait for the wire.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol, TypeVar
 
 from keystead.db.statements import Command, Parameters, Query
@@ -64,6 +64,14 @@ class Database(Reader, Protocol):
 
         A conditional command looks and acts in one step, so whatever else happens meanwhile, its condition was true.
         Raises UniqueViolation and DatabaseError; after the latter it may have been done.
+        """
+        ...
+
+    async def run_all(self, command: Command, rows: Sequence[Parameters]) -> None:
+        """Run one command for each of these; all of them are durable afterwards. Raises what ``run`` raises.
+
+        Give the rows in one order everywhere, the order of their ids: two that took them in two orders could wait for
+        each other.
         """
         ...
 

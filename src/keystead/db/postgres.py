@@ -8,7 +8,7 @@ wrong answer (promise R8): what is safe to repeat is repeated for a while first.
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -153,12 +153,12 @@ class PostgresDatabase:
 
     async def run(self, command: Command, parameters: Parameters) -> int:
         """Run one command by itself, in one round trip, and return how many rows it touched."""
+        return await self._at_once(lambda connection: execute(connection, command, parameters), command)
 
-        async def attempt() -> int:
-            async with self._connection() as connection:
-                return await execute(connection, command, parameters)
-
-        return await self._again(attempt)
+    async def run_all(self, command: Command, rows: Sequence[Parameters]) -> None:
+        """Run one command for each of these, in as few round trips as can be."""
+        sql, values = command.numbered.sql, [command.bind_numbered(row) for row in rows]
+        await self._at_once(lambda connection: connection.executemany(sql, values), command)
 
     async def write(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
         """Run ``work`` in one serializable transaction and return its value after the commit is durable."""
@@ -253,11 +253,27 @@ class PostgresDatabase:
             _in_work.reset(token)
         try:
             announcing = transaction.announced and self._notify
-            await connection.execute(f"NOTIFY {CHANNEL}; COMMIT" if announcing else "COMMIT")
+            status = await connection.execute(f"NOTIFY {CHANNEL}; COMMIT" if announcing else "COMMIT")
         except _CONFLICT as error:
             await _roll_back(connection, error)
             raise _NotBegun from error
+        if status != "COMMIT":
+            raise RuntimeError("a unit of work went on after an error, so nothing of it was kept")
         return value, transaction.announced
+
+    async def _at_once(self, act: "Callable[[Connection], Awaitable[T]]", command: Command) -> T:
+        """Do what is a transaction of its own."""
+        if command.announces:
+            raise RuntimeError("an announcement belongs to a unit of work")
+
+        async def attempt() -> T:
+            async with self._connection() as connection:
+                try:
+                    return await act(connection)
+                except _CONFLICT as error:  # it was not done
+                    raise _NotBegun from error
+
+        return await self._again(attempt)
 
     async def _read(self, question: "Callable[[Connection], Awaitable[T]]") -> T:
         """Ask, and ask again over another connection when one is lost: a question changes nothing."""

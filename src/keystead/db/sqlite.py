@@ -10,7 +10,7 @@ import logging
 import queue
 import sqlite3
 import threading
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
@@ -165,6 +165,15 @@ class SqliteDatabase:
             return await tx.run(command, parameters)
 
         return await self.write(work)
+
+    async def run_all(self, command: Command, rows: Sequence[Parameters]) -> None:
+        """Run one command for each of these; all of them are durable afterwards."""
+
+        async def work(tx: Transaction) -> None:
+            for row in rows:
+                await tx.run(command, row)
+
+        await self.write(work)
 
     async def changes(self) -> None:
         """Hear of every change that any process has committed so far."""
