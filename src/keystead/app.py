@@ -90,7 +90,8 @@ class Services:
     oauth: OAuth
 
     async def aclose(self) -> None:
-        """Finish what was accepted and let go of the database."""
+        """Finish what was accepted and let go of the database and of what the nodes share."""
+        await self.limiter.aclose()
         await self.db.aclose()
 
     def close(self) -> None:
@@ -106,7 +107,7 @@ def open_services(data: Path, settings: Settings, clock: Clock) -> Services:
 
 def build_services(settings: Settings, clock: Clock, db: Database, keys: InstallationKeys) -> Services:
     """Hand every service what it needs."""
-    limiter = Limiter(settings, clock)
+    limiter = Limiter(settings, clock, key=keys.devices)
     audit = AuditLog(clock=clock)
     passwords = PasswordHasher(parallel=settings.password_hashes, waiting=settings.password_queue)
     accounts = Accounts(db=db, clock=clock, audit=audit, passwords=passwords, settings=settings)
@@ -285,6 +286,7 @@ def _lifespan(
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await services.db.start()
         await services.signing_keys.ensure()
+        services.limiter.start()
         tasks = [
             asyncio.create_task(_keep_signing_keys(services.signing_keys)),
             asyncio.create_task(last_use.write_for_ever()),

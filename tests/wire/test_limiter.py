@@ -5,7 +5,7 @@ import pytest
 from keystead.kernel.problems import RateLimited
 from keystead.kernel.settings import Settings
 from keystead.wire.limiter import Limiter, limit_key_of_address
-from keystead.wire.windows import Windows
+from keystead.wire.windows import Allowance, Limit, Windows
 from tests.support.clock import ManualClock
 
 
@@ -13,8 +13,15 @@ def limiter(clock: ManualClock, limit: str = "3/minute") -> Limiter:
     return Limiter(Settings(limit_api=limit, limit_token="1/second"), clock)
 
 
+def charged(limits: Limiter, name: str = "api", key: str = "somebody", *, times: int = 1) -> Allowance:
+    """Charge where nobody else has to be asked."""
+    allowance = limits.charge_here(name, key, times=times)
+    assert allowance is not None
+    return allowance
+
+
 def spend(limits: Limiter, times: int, key: str = "somebody") -> list[int]:
-    return [limits.charge_here("api", key).remaining for _ in range(times)]
+    return [charged(limits, key=key).remaining for _ in range(times)]
 
 
 def test_a_limit_is_used_up_one_request_at_a_time_and_then_refused() -> None:
@@ -56,12 +63,12 @@ def test_keys_and_limits_do_not_spend_each_others_budget() -> None:
     limits = limiter(ManualClock())
     spend(limits, 3)
     assert spend(limits, 1, "somebody else") == [2]
-    assert limits.charge_here("token", "somebody").limit == 1
+    assert charged(limits, "token").limit == 1
 
 
 def test_a_key_may_have_several_times_the_limit() -> None:
     limits = limiter(ManualClock())
-    assert [limits.charge_here("api", "address", times=3).remaining for _ in range(9)] == list(range(8, -1, -1))
+    assert [charged(limits, key="address", times=3).remaining for _ in range(9)] == list(range(8, -1, -1))
     with pytest.raises(RateLimited):
         limits.charge_here("api", "address", times=3)
 
@@ -76,12 +83,47 @@ def test_a_clock_that_is_set_back_locks_nobody_out() -> None:
 
 def test_windows_that_have_ended_are_forgotten() -> None:
     clock = ManualClock()
-    windows = Windows(clock)
+    windows = Windows(Limit("api", 3, 60, hot=True, when_away="open"), shared=False)
     for second in range(200):
         for number in range(10):
-            windows.incr(f"visitor {second} {number}", 60)
+            windows.at(f"visitor {second} {number}", clock.now_ms())
         clock.advance(1)
     assert len(windows) <= 600
+
+
+def test_a_counter_at_hand_spends_the_same_budget_and_tells_the_same() -> None:
+    clock = ManualClock()
+    limits = limiter(clock)
+    counter = limits.counter("api", "somebody")
+    assert counter.charge() == ((b"ratelimit-policy", b'"api";q=3;w=60'), (b"ratelimit", b'"api";r=2;t=60'))
+    clock.advance(0.001)
+    assert charged(limits).fields() == (
+        (b"ratelimit-policy", b'"api";q=3;w=60'),
+        (b"ratelimit", b'"api";r=1;t=60'),
+    )
+    assert counter.charge() is not None
+    for refused in (counter.charge, limits.counter("api", "somebody").charge, lambda: charged(limits)):
+        with pytest.raises(RateLimited):
+            refused()
+
+
+def test_a_counter_at_hand_outlives_its_windows() -> None:
+    clock = ManualClock()
+    limits = limiter(clock)
+    counter = limits.counter("api", "somebody")
+    for _ in range(3):
+        clock.advance(61)
+        spend(limits, 1, "somebody else")  # forgets the ended windows
+        assert spend(limits, 1) == [2]
+        assert counter.charge() == ((b"ratelimit-policy", b'"api";q=3;w=60'), (b"ratelimit", b'"api";r=1;t=60'))
+
+
+async def test_a_node_by_itself_shares_with_nobody_and_never_waits() -> None:
+    limits = limiter(ManualClock())
+    limits.start()
+    assert limits.sharing == "alone"
+    assert (await limits.charge("api", "somebody")).remaining == 2
+    await limits.aclose()
 
 
 @pytest.mark.parametrize(

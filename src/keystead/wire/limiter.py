@@ -1,77 +1,191 @@
-"""Rate limits: named, by key, told to the client in the RateLimit and Retry-After headers (promises K3, W10).
+"""Rate limits: named, by key, told to the client in the RateLimit and Retry-After headers (promises K3, K4, W10).
 
-One request is one charge: one step of a counter in a storage of the ``limits`` library, whichever it is. Asking the
-library's fixed-window strategy instead costs two more steps (``docs/decisions/hot-answers.md``).
+One request is one charge. A node by itself counts in its memory; with the setting ``valkey_url`` the nodes share their
+limits (``sharing.py``, ``docs/decisions/shared-limits.md``).
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from ipaddress import IPv6Address, ip_address
-from math import ceil
-from typing import Final
+from itertools import chain
+from typing import TYPE_CHECKING, Final, Literal
 
-from limits import RateLimitItem, parse
-from limits.storage import Storage
+from limits import parse
 
 from keystead.kernel.clock import Clock
-from keystead.kernel.problems import RateLimited, retry_after
+from keystead.kernel.secrets import Secret
 from keystead.kernel.settings import Settings
-from keystead.wire.windows import Windows
+from keystead.wire.windows import Allowance, Field, Limit, WhenAway, Window, Windows
+
+if TYPE_CHECKING:
+    from keystead.wire.sharing import Sharing
 
 _ADDRESSES_OF_ONE: Final = 64
 """The bits of an IPv6 address that a provider gives to one customer at the least (RFC 6177)."""
-NAMES: Final = ("sign_in", "registration", "device_code", "token", "api")
-
-
-@dataclass(frozen=True, slots=True)
-class Allowance:
-    """What is left of a limit after a request was charged; ``window`` and ``reset`` are in seconds."""
-
-    name: str
-    limit: int
-    window: int
-    remaining: int
-    reset: int
-
-    def headers(self) -> dict[str, str]:
-        """Return the RateLimit-Policy and RateLimit fields (IETF httpapi working group)."""
-        return {
-            "RateLimit-Policy": f'"{self.name}";q={self.limit};w={self.window}',
-            "RateLimit": f'"{self.name}";r={self.remaining};t={self.reset}',
-        }
+PATIENCE_MS: Final = 250
+"""How long a request waits at most for what the nodes share."""
+WHEN_AWAY: Final[dict[str, WhenAway]] = {
+    "sign_in": "strict",
+    "registration": "strict",
+    "device_code": "strict",
+    "token": "open",
+    "api": "open",
+}
+"""What each limit does while the nodes cannot share it: what guards against guessing and hoarding becomes stricter."""
+HOT: Final = frozenset({"token", "api"})
+"""Limits that are charged too often to ask for each charge."""
+NAMES: Final = tuple(WHEN_AWAY)
 
 
 class Limiter:
-    """The limits of one process."""
+    """The limits, for one process."""
 
-    def __init__(self, settings: Settings, clock: Clock) -> None:
-        """Read each limit from its setting."""
-        self._clock = clock
-        self._items = {name: parse(getattr(settings, f"limit_{name}")) for name in NAMES}
-        self._storage: Storage = Windows(clock)
+    def __init__(self, settings: Settings, clock: Clock, *, key: bytes = b"", patience_ms: int = PATIENCE_MS) -> None:
+        """Read each limit from its setting. ``key`` hides from the nodes' storage whom it counts.
+
+        Nothing is reached yet. Raises SettingsError when ``valkey_url`` is no address.
+        """
+        url = settings.valkey_url
+        self._sharing: Sharing | None = None
+        self._now_ms = clock.now_ms
+        self._windows = {
+            name: Windows(_limit(name, getattr(settings, f"limit_{name}")), shared=url is not None) for name in NAMES
+        }
+        self._larger: dict[tuple[str, int], Windows] = {}
+        if url is not None:
+            self._now_ms, self._sharing = self._share(Secret(url.get_secret_value()), key, patience_ms)
+
+    @property
+    def sharing(self) -> Literal["shared", "alone", "away"]:
+        """Whether the limits are shared by nodes; "away" when they should be and their storage does not count."""
+        if self._sharing is None:
+            return "alone"
+        return "away" if self._sharing.away else "shared"
+
+    def start(self) -> None:
+        """Look whether the nodes' storage is there, without waiting for it; an event loop must run."""
+        if self._sharing is not None:
+            self._sharing.start()
+
+    async def aclose(self) -> None:
+        """Close the connections. Requests that still come are counted here."""
+        if self._sharing is not None:
+            await self._sharing.aclose()
 
     async def charge(self, name: str, key: str, *, times: int = 1) -> Allowance:
         """Charge one request to ``key`` and return what is left; the limit is the setting's, ``times`` over.
 
-        Raises RateLimited with Retry-After when nothing was left.
+        It waits for the nodes' storage for at most 250 ms, and when that is away it counts here. Raises RateLimited
+        with Retry-After when nothing was left.
         """
-        return self.charge_here(name, key, times=times)
+        allowance = self.charge_here(name, key, times=times)
+        if allowance is not None:
+            return allowance
+        windows = self._windows_of(name, times)
+        window = windows.at(key, self._now_ms())
+        remaining = None if self._sharing is None else await self._sharing.reserve(window)
+        now_ms = self._now_ms()
+        if remaining is None:
+            window = windows.at(key, now_ms)
+            if not self._refill(window, now_ms, alone=True):
+                raise window.refusal(now_ms)
+            window.left -= 1
+            remaining = window.left
+        if remaining < 0:
+            raise window.refusal(now_ms)
+        return window.allowance(remaining, now_ms)
 
-    def charge_here(self, name: str, key: str, *, times: int = 1) -> Allowance:
-        """Charge one request in this process alone, at once. Raises RateLimited."""
-        item = self._item(name, times)
-        counter, window = item.key_for(name, key), item.get_expiry()
-        charged = self._storage.incr(counter, window)
-        wait = max(1, ceil(self._storage.get_expiry(counter) - self._clock.now_ms() / 1000))
-        allowance = Allowance(name, item.amount, window, max(0, item.amount - charged), wait)
-        if charged > item.amount:
-            raise RateLimited(
-                f"Too many requests. Try again in {wait} seconds.", headers={**retry_after(wait), **allowance.headers()}
-            )
-        return allowance
+    def charge_here(self, name: str, key: str, *, times: int = 1) -> Allowance | None:
+        """Charge one request at once, or return None when the nodes' storage is to be asked, which ``charge`` does.
 
-    def _item(self, name: str, times: int) -> RateLimitItem:
-        item = self._items[name]
-        return item if times == 1 else type(item)(item.amount * times, item.multiples, item.namespace)
+        Raises RateLimited.
+        """
+        now_ms = self._now_ms()
+        window = (self._windows[name] if times == 1 else self._windows_of(name, times)).at(key, now_ms)
+        if not window.left and not self._refill(window, now_ms):
+            return None
+        window.left -= 1
+        limit = window.limit
+        wait = (window.ends_ms - now_ms + 999) // 1000
+        return Allowance(limit.name, limit.amount, limit.seconds, window.left + window.beyond, wait)
+
+    def counter(self, name: str, key: str) -> "Counter":
+        """Return something that charges this key again and again, at a fraction of the cost."""
+        return Counter(self._windows[name], key, self._now_ms, self._refill)
+
+    def _refill(self, window: Window, now_ms: int, *, alone: bool = False) -> bool:
+        """Look for more where nothing is left. False when the nodes' storage is to be asked. Raises RateLimited."""
+        if window.left:
+            return True
+        if not window.beyond:
+            raise window.refusal(now_ms)
+        if self._sharing is None or not (self._sharing.away or alone):
+            return False
+        if not self._sharing.lend(window):
+            raise window.refusal(now_ms)
+        return True
+
+    def _windows_of(self, name: str, times: int) -> Windows:
+        if times == 1:
+            return self._windows[name]
+        found = self._larger.get((name, times))
+        if found is None:
+            limit = replace(self._windows[name].limit, amount=self._windows[name].limit.amount * times)
+            found = self._larger[name, times] = Windows(limit, shared=self._sharing is not None)
+        return found
+
+    def _all_windows(self) -> Iterator[Window]:
+        return chain.from_iterable(chain(self._windows.values(), self._larger.values()))
+
+    def _share(self, url: Secret, key: bytes, patience_ms: int) -> "tuple[Callable[[], int], Sharing]":
+        # A node by itself does without these, whose import takes 0.1 s.
+        from keystead.wire.sharing import Sharing, uptime_ms  # noqa: PLC0415
+        from keystead.wire.valkey import Valkey  # noqa: PLC0415
+
+        return uptime_ms, Sharing(Valkey(url, key, patience_ms), self._all_windows, patience_ms)
+
+
+class Counter:
+    """One key's limit, for a caller that charges it often: whatever can be prepared is."""
+
+    __slots__ = ("_key", "_now_ms", "_policy", "_refill", "_start", "_window", "_windows")
+
+    def __init__(
+        self, windows: Windows, key: str, now_ms: Callable[[], int], refill: Callable[[Window, int], bool]
+    ) -> None:
+        """Charge ``key`` in ``windows``."""
+        self._windows = windows
+        self._key = key
+        self._now_ms = now_ms
+        self._refill = refill
+        self._window = windows.at(key, now_ms())
+        limit = windows.limit
+        self._policy: Field = (
+            b"ratelimit-policy",
+            b'"%s";q=%d;w=%d' % (limit.name.encode(), limit.amount, limit.seconds),
+        )
+        self._start = b'"%s";r=' % limit.name.encode()
+
+    def charge(self) -> tuple[Field, Field] | None:
+        """Charge one request and return the fields that tell what is left.
+
+        None when the nodes' storage is to be asked, which ``Limiter.charge`` does. Raises RateLimited.
+        """
+        now_ms = self._now_ms()
+        window = self._window
+        if not window.begins_ms <= now_ms < window.ends_ms:
+            window = self._window = self._windows.at(self._key, now_ms)
+        if not window.left and not self._refill(window, now_ms):
+            return None
+        window.left -= 1
+        wait = (window.ends_ms - now_ms + 999) // 1000
+        return self._policy, (b"ratelimit", b"%b%d;t=%d" % (self._start, window.left + window.beyond, wait))
+
+
+def _limit(name: str, text: str) -> Limit:
+    """Return a limit that is written as ``10/minute``."""
+    item = parse(text)
+    return Limit(name, item.amount, item.get_expiry(), hot=name in HOT, when_away=WHEN_AWAY[name])
 
 
 def limit_key_of_address(address: str) -> str:

@@ -1,91 +1,140 @@
-"""Where one process counts its rate limits: a storage for the ``limits`` library that goes by the clock passed in.
+"""Where rate limits are counted: for each key a window, in which so much may still be used here.
 
-The library's own memory storage goes by the wall clock and starts a thread to forget; this one forgets as it counts.
-Nodes that share their limits use one of the library's other storages in its place.
+A node by itself may use up the whole limit. Nodes that share their limits get theirs in portions from ``sharing.py``.
+Either way a charge is a look at the time, a comparison and a subtraction.
 """
 
+import asyncio
 from collections import OrderedDict
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final, Literal
 
-from limits.storage import Storage
+from keystead.kernel.problems import RateLimited, retry_after
 
-from keystead.kernel.clock import Clock
+Field = tuple[bytes, bytes]
+WhenAway = Literal["open", "strict"]
+"""What a limit does when the nodes cannot share it: each node lets through all of it, or a quarter of it."""
+
+PORTIONS: Final = 100
+"""A portion is at most the hundredth of the limit: five nodes that fall silent keep at most 5 % from the others."""
+LAST_PORTIONS: Final = 20
+"""And at most the twentieth of what nobody has reserved, so that portions shrink as the limit is reached."""
 
 
-@dataclass(slots=True)
-class _Window:
-    """What was charged to one key until the window ends, in Unix milliseconds."""
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """So many charges in so many seconds for each key. Hot limits are shared in portions, others charge by charge."""
 
-    ends_ms: int
-    charged: int
-
-
-class Windows(Storage):
-    """Fixed windows, each of which begins with a key's first charge."""
-
-    STORAGE_SCHEME = None
-
-    def __init__(self, clock: Clock) -> None:
-        """Count by ``clock``."""
-        super().__init__()
-        self._clock = clock
-        # By length: windows of one length end in the order in which they began, so the ended ones come first.
-        self._by_length: dict[int, OrderedDict[str, _Window]] = {}
-        self._windows: dict[str, _Window] = {}
+    name: str
+    amount: int
+    seconds: int
+    hot: bool
+    when_away: WhenAway
 
     @property
-    def base_exceptions(self) -> tuple[type[Exception], ...]:
-        """Nothing can fail here."""
-        return ()
+    def alone(self) -> int:
+        """What one node lets through while the nodes cannot share the limit."""
+        return self.amount if self.when_away == "open" else max(1, self.amount // 4)
 
-    def incr(self, key: str, expiry: int, amount: int = 1) -> int:
-        """Charge ``amount`` to a key and return what was charged in its window. A clock set back begins a new one."""
-        now_ms = self._clock.now_ms()
-        window = self._windows.get(key)
-        if window is None or not now_ms < window.ends_ms <= now_ms + expiry * 1000:
-            window = self._begin(key, expiry, now_ms)
-        window.charged += amount
-        return window.charged
 
-    def get(self, key: str) -> int:
-        """Return what was charged to a key."""
-        window = self._windows.get(key)
-        return 0 if window is None else window.charged
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What is left of a limit after a request was charged; ``window`` and ``reset`` are in seconds."""
 
-    def get_expiry(self, key: str) -> float:
-        """Return when a key's window ends, in Unix seconds."""
-        window = self._windows.get(key)
-        return (self._clock.now_ms() if window is None else window.ends_ms) / 1000
+    name: str
+    limit: int
+    window: int
+    remaining: int
+    reset: int
 
-    def check(self) -> bool:
-        """Memory is always there."""
-        return True
+    def headers(self) -> dict[str, str]:
+        """Return the RateLimit-Policy and RateLimit fields (IETF httpapi working group)."""
+        return {
+            "RateLimit-Policy": f'"{self.name}";q={self.limit};w={self.window}',
+            "RateLimit": f'"{self.name}";r={self.remaining};t={self.reset}',
+        }
 
-    def reset(self) -> int:
-        """Forget everything and return how many windows there were."""
-        found = len(self._windows)
-        self._by_length.clear()
-        self._windows.clear()
-        return found
+    def fields(self) -> tuple[Field, Field]:
+        """Return the same fields as ASGI wants them."""
+        policy, state = ((name.lower().encode(), value.encode()) for name, value in self.headers().items())
+        return policy, state
 
-    def clear(self, key: str) -> None:
-        """Forget one key."""
-        if self._windows.pop(key, None) is not None:
-            for windows in self._by_length.values():
-                windows.pop(key, None)
+
+@dataclass(slots=True, eq=False)
+class Window:
+    """What one key may still use. Times are in milliseconds of whichever clock counts.
+
+    ``left`` may be used here at once. ``beyond`` was not reserved by anybody when the nodes' storage was last asked; a
+    node by itself has nothing beyond. ``taken`` is all that was put into ``left``.
+    """
+
+    limit: Limit
+    key: str
+    begins_ms: int
+    ends_ms: int
+    left: int
+    beyond: int
+    taken: int
+    owed: int = 0
+    """Charges that this node counted by itself and has not told the others."""
+    lent: int | None = None
+    """What this node gave itself when the nodes' storage went away; None while that is there."""
+    waiting: list["asyncio.Future[int | None]"] = field(default_factory=list)
+    """Requests that wait for a portion."""
+
+    def wait(self, now_ms: int) -> int:
+        """Return the whole seconds until the window ends, at least 1."""
+        return max(1, (self.ends_ms - now_ms + 999) // 1000)
+
+    def allowance(self, remaining: int, now_ms: int) -> Allowance:
+        """Return what a client is told."""
+        limit = self.limit
+        return Allowance(limit.name, limit.amount, limit.seconds, remaining, self.wait(now_ms))
+
+    def refusal(self, now_ms: int) -> RateLimited:
+        """Return what a client is told when nothing is left."""
+        allowance = self.allowance(0, now_ms)
+        return RateLimited(
+            f"Too many requests. Try again in {allowance.reset} seconds.",
+            headers={**retry_after(allowance.reset), **allowance.headers()},
+        )
+
+
+class Windows:
+    """The windows of one limit; a key's window begins with its first charge. A clock set back begins a new one."""
+
+    def __init__(self, limit: Limit, *, shared: bool) -> None:
+        """Hold no window yet. One that is ``shared`` begins with nothing in it, else with the whole limit."""
+        self.limit = limit
+        self._first = 0 if shared else limit.amount
+        self._milliseconds = limit.seconds * 1000
+        # Windows of one length end in the order in which they began, so the ended ones come first.
+        self._windows: OrderedDict[str, Window] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._windows)
 
-    def _begin(self, key: str, expiry: int, now_ms: int) -> _Window:
-        """Begin a window, and forget those of its length that have ended: each is looked at once."""
-        windows = self._by_length.setdefault(expiry, OrderedDict())
+    def __iter__(self) -> Iterator[Window]:
+        return iter(self._windows.values())
+
+    def at(self, key: str, now_ms: int) -> Window:
+        """Return the window in which a key is charged now."""
+        window = self._windows.get(key)
+        if window is None or not window.begins_ms <= now_ms < window.ends_ms:
+            window = self._begin(key, now_ms)
+        return window
+
+    def _begin(self, key: str, now_ms: int) -> Window:
+        """Begin a window, and forget those that have ended: each is looked at once."""
+        windows, first = self._windows, self._first
         while windows:
-            first, oldest = next(iter(windows.items()))
-            if now_ms < oldest.ends_ms:
+            oldest = next(iter(windows))
+            if now_ms < windows[oldest].ends_ms:
                 break
-            del windows[first]
-            del self._windows[first]
-        window = self._windows[key] = windows[key] = _Window(now_ms + expiry * 1000, 0)
+            del windows[oldest]
+        ends_ms = now_ms + self._milliseconds
+        window = Window(self.limit, key, now_ms, ends_ms, first, self.limit.amount - first, first)
+        windows[key] = window
         windows.move_to_end(key)
         return window
