@@ -65,7 +65,7 @@ class Cluster:
 
 @cache
 def _home() -> Path:
-    home = Path(tempfile.mkdtemp(prefix="keystead-", dir="/tmp"))
+    home = Path(tempfile.mkdtemp(prefix="keystead-postgres-", dir="/tmp"))
     owner = os.getpid()
 
     def remove() -> None:

@@ -203,7 +203,7 @@ class Machine:
     def pid(self) -> int:
         """The process that was started. Raises MachineError when it does not run."""
         if self._process is None or self._process.poll() is not None:
-            raise MachineError(f"The server does not run. Its log:\n{self.log_text()}")
+            raise MachineError("The server does not run.")
         return self._process.pid
 
     @property
@@ -223,7 +223,7 @@ class Machine:
         self._process = _STARTER.submit(self.account.start, bound, self.log, environment()).result()
         try:
             wait_for(lambda: not self.running or self.is_ready(), "an answer")
-            self.pid  # noqa: B018 - raises with the log when the server gave up
+            self.pid  # noqa: B018 - raises when the server gave up
         except BaseException as error:
             self.kill()
             if isinstance(error, MachineError):
@@ -247,8 +247,11 @@ class Machine:
     def kill(self) -> None:
         """End all its processes at once with SIGKILL, as a power cut would. Nothing happens when there are none."""
         if self._process is not None:
-            pids = self._hold()
-            send(signal.SIGKILL, pids)
+            pids = self.processes()
+            try:
+                pids = self._hold()
+            finally:
+                send(signal.SIGKILL, pids)
             self._process.wait(SECONDS)
             wait_for(lambda: not alive(pids), "an end of all its processes")
         self.resume()

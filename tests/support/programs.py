@@ -14,12 +14,7 @@ import pytest
 
 FOLDERS = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin")
 """Where programs are that are not on everybody's PATH."""
-POSTGRES_FOLDERS = tuple(
-    str(folder)
-    for folder in sorted(
-        Path("/usr/lib/postgresql").glob("*/bin"), key=lambda one: one.parent.name.zfill(9), reverse=True
-    )
-)
+POSTGRES_FOLDERS = tuple(sorted(map(str, Path("/usr/lib/postgresql").glob("[1-9][0-9]/bin")), reverse=True))
 """Where Debian keeps PostgreSQL's programs, newest version first."""
 MISSING: Final = "missing on this machine"
 """Words by which a skipped test is known to have been skipped for a missing program."""
@@ -77,7 +72,7 @@ def need(wanted: Requirement) -> None:
         pytest.skip(f"{wanted.name} is {MISSING} (package {wanted.package})")
 
 
-@dataclass
+@dataclass(eq=False)  # pytest keeps its plugins in sets
 class Absences:
     """A plugin of pytest that says, in one line at the end of a run, what was missing for how many of its tests."""
 
