@@ -230,8 +230,7 @@ class PostgresDatabase:
         try:
             yield connection
         except BaseException as error:
-            if isinstance(error, (*_AWAY, asyncio.CancelledError)) or connection.is_in_transaction():
-                connection.terminate()
+            _drop_if_spoiled(connection, error)
             raise
         finally:
             await pool.release(connection, timeout=STATEMENT_SECONDS)
@@ -307,11 +306,24 @@ class PostgresDatabase:
             pause = min(2 * pause, _LONGEST_PAUSE)
 
 
+def _spoils(error: BaseException | None) -> bool:
+    """Tell whether after this error it is not known what a connection is in the middle of."""
+    return isinstance(error, (*_AWAY, asyncio.CancelledError))
+
+
+def _drop_if_spoiled(connection: "Connection", error: BaseException) -> None:
+    try:
+        if _spoils(error) or _spoils(error.__cause__) or connection.is_in_transaction():
+            connection.terminate()
+    except asyncpg.InterfaceError:
+        return  # it was lost, and the pool has let go of it already
+
+
 async def _roll_back(connection: "Connection", error: BaseException) -> None:
-    """Undo what was begun, unless the connection is lost anyway."""
-    if isinstance(error, (*_AWAY, asyncio.CancelledError)) or connection.is_closed():
+    """Undo what was begun, unless the connection is dropped anyway."""
+    if _spoils(error):
         return
     try:
         await connection.execute("ROLLBACK")
     except (*_AWAY, asyncpg.PostgresError):
-        connection.terminate()
+        return  # it is still in its transaction, or lost, and is not lent again
