@@ -53,7 +53,10 @@ from keystead.oauth.service import OAuth
 from keystead.oauth.waiting import WaitingRoom
 from keystead.sessions.routes import SessionRoutes
 from keystead.sessions.service import Sessions
-from keystead.tokens.routes import KeySetRoutes
+from keystead.tokens import openapi as tokens_openapi
+from keystead.tokens.followers import Followers
+from keystead.tokens.revocations import RevocationFeed
+from keystead.tokens.routes import KeySetRoutes, RevocationRoutes
 from keystead.tokens.service import SigningKeys, Tokens
 from keystead.web.device import DevicePages
 from keystead.web.pages import ProblemPages
@@ -86,6 +89,7 @@ class Services:
     keys: Keys
     signing_keys: SigningKeys
     tokens: Tokens
+    revocations: RevocationFeed
     balance: Balance
     oauth: OAuth
 
@@ -117,6 +121,8 @@ def build_services(settings: Settings, clock: Clock, db: Database, keys: Install
     api_keys = Keys(db=db, clock=clock, keys=keys, settings=settings, accounts=accounts, audit=audit)
     signing_keys = SigningKeys(db=db, clock=clock, keys=keys, settings=settings, audit=audit)
     tokens = Tokens(db=db, clock=clock, settings=settings, signing=signing_keys, accounts=accounts, audit=audit)
+    followers = Followers(None if db.hears_by_itself else db.changes)
+    revocations = RevocationFeed(db=db, clock=clock, settings=settings, signing=signing_keys, followers=followers)
     payments = OperatorCreditProvider(db=db, clock=clock, settings=settings)
     balance = Balance(db=db, clock=clock, payments=payments, audit=audit)
     waiting = WaitingRoom(None if db.hears_by_itself else db.changes, most=settings.device_polls_held)
@@ -135,9 +141,23 @@ def build_services(settings: Settings, clock: Clock, db: Database, keys: Install
     )
     oauth = OAuth(clients=clients, devices=devices, grants=grants, waiting=waiting)
     db.listen(waiting.hear)
+    db.listen(followers.hear)
     db.listen(lambda subject: signing_keys.forget() if subject in {"signing-keys", "*"} else None)
     return Services(
-        settings, clock, db, keys, limiter, audit, accounts, sessions, api_keys, signing_keys, tokens, balance, oauth
+        settings,
+        clock,
+        db,
+        keys,
+        limiter,
+        audit,
+        accounts,
+        sessions,
+        api_keys,
+        signing_keys,
+        tokens,
+        revocations,
+        balance,
+        oauth,
     )
 
 
@@ -173,7 +193,10 @@ def build_application(services: Services, *, dev: bool) -> Application:
     )
     gate = Gate(
         inner=_build_pages_and_apis(services, page, last_use),
-        direct=OAuthRoutes(services.oauth, services.limiter, settings.public_url).apps(),
+        direct={
+            **OAuthRoutes(services.oauth, services.limiter, settings.public_url).apps(),
+            **RevocationRoutes(services.revocations, services.limiter).apps(),
+        },
         settings=settings,
         dev=dev,
         clock=services.clock,
@@ -212,7 +235,12 @@ def _build_pages_and_apis(services: Services, page: ProblemPages, last_use: Last
 def _document(app: FastAPI) -> None:
     """Add to the OpenAPI document what FastAPI does not see: the endpoints in front of it."""
     document = app.openapi()
-    document["paths"] = {**oauth_openapi.PATHS, **gate_openapi.PATHS, **document["paths"]}
+    document["paths"] = {
+        **oauth_openapi.PATHS,
+        **tokens_openapi.PATHS,
+        **gate_openapi.PATHS,
+        **document["paths"],
+    }
     document.setdefault("components", {}).setdefault("securitySchemes", {}).update(gate_openapi.SECURITY_SCHEMES)
 
 

@@ -17,6 +17,8 @@ from keystead.kernel.ids import new_id
 from keystead.kernel.principal import Identity
 from keystead.kernel.scopes import Role
 from keystead.kernel.settings import Settings
+from keystead.tokens.followers import Followers
+from keystead.tokens.revocations import RevocationFeed
 from keystead.tokens.service import SigningKeys, Tokens
 from tests.support.clock import ManualClock
 
@@ -34,11 +36,12 @@ class Desk:
     db: SqliteDatabase
     signing: SigningKeys
     tokens: Tokens
+    revocations: RevocationFeed
 
-    def neighbour(self, *, keys: Keys | None = None, **settings: Any) -> "Desk":
-        """Return another process over the same installation, perhaps with other settings. Close it."""
+    def neighbour(self, *, keys: Keys | None = None, clock: ManualClock | None = None, **settings: Any) -> "Desk":
+        """Return another process over the same installation, perhaps with other settings or a clock. Close it."""
         changed = self.settings.model_copy(update=settings)
-        return _desk(self.directory, self.clock, changed, keys or self.keys)
+        return _desk(self.directory, clock or self.clock, changed, keys or self.keys)
 
     async def enrol(self, username: str, role: Role, organization_id: str | None = None) -> Identity:
         """Add a person to an organization, or to a new one."""
@@ -100,4 +103,7 @@ def _desk(directory: Path, clock: ManualClock, settings: Settings, keys: Keys) -
     passwords = PasswordHasher(parallel=1, waiting=0)
     accounts = Accounts(db=db, clock=clock, audit=audit, passwords=passwords, settings=settings)
     tokens = Tokens(db=db, clock=clock, settings=settings, signing=signing, accounts=accounts, audit=audit)
-    return Desk(directory, clock, settings, keys, db, signing, tokens)
+    followers = Followers(db.changes)
+    db.listen(followers.hear)
+    revocations = RevocationFeed(db=db, clock=clock, settings=settings, signing=signing, followers=followers)
+    return Desk(directory, clock, settings, keys, db, signing, tokens, revocations)

@@ -106,7 +106,7 @@ async def test_every_process_hears_of_a_revoked_token(desk: Desk) -> None:
     try:
         await desk.tokens.revoke_short_term(issued.id, ada)
         await neighbour.db.changes()
-        assert heard == [f"credential:{issued.id}"]
+        assert heard == [f"credential:{issued.id}", "revoked-tokens"]
     finally:
         neighbour.close()
 

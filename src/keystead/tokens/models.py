@@ -21,6 +21,10 @@ TOKEN_TYPES = {Algorithm.ACCESS: "at+jwt", Algorithm.SHORT_TERM: "JWT"}
 """The ``typ`` header of each kind (RFC 9068, section 2.1; RFC 8725, section 3.11)."""
 
 
+REVOCATIONS_TYPE = "revocations+jwt"
+"""The ``typ`` header of the list of revoked tokens, which makes it no token (RFC 8725, section 3.11)."""
+
+
 @dataclass(frozen=True, slots=True)
 class SigningKeyRow:
     """A signing key as it is stored: published from ``created_at`` until ``remove_at``, signing in between."""
@@ -41,6 +45,15 @@ class ShortTermToken:
 
     id: str
     created_at: int
+    expires_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class RevokedToken:
+    """A short-term token that was taken back before it expired; ``revoked_at`` is by the clock of one node."""
+
+    id: str
+    revoked_at: int
     expires_at: int
 
 
@@ -77,6 +90,23 @@ class ShortTermClaims(msgspec.Struct, frozen=True):
     iat: int
     jti: str
     platform_host: str
+
+
+class RevocationClaims(msgspec.Struct, frozen=True):
+    """What an answer about revoked tokens says: pairs of ``jti`` and ``exp``, and how to ask for what follows.
+
+    ``after`` repeats what was asked, so that no answer passes for the answer to another question. With ``full`` the
+    list begins anew; with ``more`` it goes on at once.
+    """
+
+    iss: str
+    iat: int
+    exp: int
+    after: str
+    full: bool
+    revoked: list[tuple[str, int]]
+    more: bool
+    next: str
 
 
 class IssuedAccessToken(NamedTuple):

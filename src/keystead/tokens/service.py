@@ -17,6 +17,7 @@ from keystead.kernel.scopes import ROLE_SCOPES, Role, Scopes, format_scopes, gra
 from keystead.kernel.secrets import Secret
 from keystead.kernel.settings import Settings
 from keystead.tokens import rules, store
+from keystead.tokens.followers import REVOKED_TOKENS
 from keystead.tokens.models import (
     TOKEN_TYPES,
     AccessClaims,
@@ -256,9 +257,13 @@ class Tokens:
 
         async def work(tx: Transaction) -> None:
             mine = {"id": token_id, "user_id": identity.user_id}
-            if not await tx.run(store.REMOVE_SHORT_TERM_TOKEN, mine):
+            expires_at = await tx.one(store.EXPIRY_OF_SHORT_TERM_TOKEN, mine)
+            if expires_at is None or not await tx.run(store.REMOVE_SHORT_TERM_TOKEN, mine):
                 raise NotFound("You have no short-term token with this id.")
+            row = {"id": token_id, "revoked_at": self._clock.now(), "expires_at": expires_at}
+            await tx.run(store.ADD_REVOKED_TOKEN, row)
             await tx.announce(f"credential:{token_id}")
+            await tx.announce(REVOKED_TOKENS)
             await self._audit.record(
                 tx,
                 "token:revoke",

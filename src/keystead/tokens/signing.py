@@ -64,9 +64,9 @@ class SigningKey:
         """Tell whether tokens that this key signed are still accepted."""
         return now < self.row.remove_at
 
-    def sign(self, claims: msgspec.Struct) -> str:
-        """Return the claims as a signed compact JWS (RFC 7515, section 7.1)."""
-        header = {"alg": self.algorithm.value, "kid": self.row.kid, "typ": TOKEN_TYPES[self.algorithm]}
+    def sign(self, claims: msgspec.Struct, typ: str | None = None) -> str:
+        """Return the claims as a signed compact JWS (RFC 7515, section 7.1): a token, or another ``typ`` of text."""
+        header = {"alg": self.algorithm.value, "kid": self.row.kid, "typ": typ or TOKEN_TYPES[self.algorithm]}
         registry = _REGISTRIES[self.algorithm]
         return jws.serialize_compact(header, msgspec.json.encode(claims), self.secret, registry=registry)
 

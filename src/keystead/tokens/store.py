@@ -1,15 +1,16 @@
-"""Statements over ``signing_key`` and ``short_term_token``, and the look-ups that answer who a token belongs to."""
+"""Statements over signing keys, short-term tokens and revoked ones, and who a token belongs to."""
 
-from sqlalchemy import bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import bindparam, delete, func, insert, or_, select, tuple_, update
 
 from keystead.db.identity import IDENTITY_COLUMNS, joined_to_identity
 from keystead.db.statements import Command, Query, insert_into
-from keystead.db.tables import short_term_token, signing_key
+from keystead.db.tables import revoked_token, short_term_token, signing_key
 from keystead.kernel.principal import Identity
-from keystead.tokens.models import ShortTermToken, SigningKeyRow
+from keystead.tokens.models import RevokedToken, ShortTermToken, SigningKeyRow
 
 _key = signing_key.c
 _token = short_term_token.c
+_revoked = revoked_token.c
 
 SIGNING_KEYS = Query(select(signing_key).order_by(_key.signs_until, _key.kid), SigningKeyRow)
 """Every signing key; the last one of an algorithm is its newest."""
@@ -44,9 +45,27 @@ HAND_OVER = Command(
 
 ADD_SHORT_TERM_TOKEN = Command(insert_into(short_term_token))
 
+EXPIRY_OF_SHORT_TERM_TOKEN = Query(
+    select(_token.expires_at).where(_token.id == bindparam("id"), _token.user_id == bindparam("user_id")), int
+)
+
 REMOVE_SHORT_TERM_TOKEN = Command(
     delete(short_term_token).where(_token.id == bindparam("id"), _token.user_id == bindparam("user_id"))
 )
+
+ADD_REVOKED_TOKEN = Command(insert_into(revoked_token))
+
+REVOKED_TOKENS = Query(
+    select(revoked_token)
+    .where(tuple_(_revoked.revoked_at, _revoked.id) > tuple_(bindparam("revoked_at"), bindparam("id")))
+    .order_by(_revoked.revoked_at, _revoked.id)
+    .limit(bindparam("most")),
+    RevokedToken,
+)
+"""What follows a place in the list of revoked tokens, expired ones included: so a step costs the same everywhere."""
+
+_first_ones = select(_revoked.id).where(_revoked.revoked_at >= bindparam("first")).limit(bindparam("most")).subquery()
+COUNT_REVOKED = Query(select(func.count().label("rows")).select_from(_first_ones), int)
 
 SHORT_TERM_TOKENS = Query(
     select(_token.id, _token.created_at, _token.expires_at)

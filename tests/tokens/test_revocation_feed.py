@@ -1,0 +1,464 @@
+"""The list of revoked tokens: who follows it hears of every one, whatever the clocks and commits do (promise V2)."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from joserfc.jwk import KeySet
+from sqlalchemy import select
+
+from keystead.db import Command, Query, Transaction, insert_into
+from keystead.db.tables import revoked_token
+from keystead.kernel.ids import new_id
+from keystead.kernel.principal import Identity
+from keystead.kernel.problems import NotFound
+from keystead.kernel.scopes import Role
+from keystead.tokens.cursors import OLDEST, OVERLAP
+from keystead.tokens.followers import PACE, REVOKED_TOKENS, Followers
+from keystead.tokens.models import IssuedShortTermToken, RevokedToken
+from keystead.tokens.revocations import MOST_COUNTED, MOST_IDS, TRUSTED, RevocationFeed
+from tests.tokens.desk import PUBLIC_URL, Desk
+from tests.tokens.verifier import RefusedAnswer, Verifier
+
+ADD = Command(insert_into(revoked_token))
+ROWS = Query(select(revoked_token), RevokedToken)
+SOON = 5
+"""Seconds within which a held request must be answered on a busy machine."""
+LONG = 25
+"""Seconds that no test here waits for."""
+
+
+async def verifier_of(desk: Desk) -> Verifier:
+    return Verifier(PUBLIC_URL, KeySet.import_key_set(json.loads(await desk.tokens.jwks())))
+
+
+async def ask(desk: Desk, verifier: Verifier, seconds: float = 0) -> set[str]:
+    """Ask once and return the ids that were told."""
+    answer = await desk.revocations.answer(verifier.following, seconds, asyncio.Event())
+    return {token_id for token_id, _ in verifier.take(answer, desk.clock.now())["revoked"]}
+
+
+async def follow(desk: Desk, verifier: Verifier) -> set[str]:
+    """Ask until the list is whole and return the ids that were told."""
+    told = await ask(desk, verifier)
+    while verifier.answers[-1]["more"]:
+        told |= await ask(desk, verifier)
+    return told
+
+
+async def take_back(desk: Desk, *rows: RevokedToken) -> None:
+    """Commit rows as some node does, which read its clock earlier."""
+
+    async def work(tx: Transaction) -> None:
+        for row in rows:
+            await tx.run(ADD, {"id": row.id, "revoked_at": row.revoked_at, "expires_at": row.expires_at})
+        await tx.announce(REVOKED_TOKENS)
+
+    await desk.db.write(work)
+
+
+def row_of(desk: Desk, *, ago: int = 0, expires_in: int = 3_600) -> RevokedToken:
+    return RevokedToken(new_id(), desk.clock.now() - ago, desk.clock.now() + expires_in)
+
+
+async def issue(desk: Desk) -> tuple[Identity, IssuedShortTermToken]:
+    ada = await desk.enrol(f"ada-{new_id()[-6:]}", Role.OWNER)
+    return ada, await desk.tokens.issue_short_term(ada)
+
+
+@contextmanager
+def neighbour_of(desk: Desk) -> Iterator[Desk]:
+    neighbour = desk.neighbour()
+    try:
+        yield neighbour
+    finally:
+        neighbour.close()
+
+
+async def held(feed: RevocationFeed, times: int = 1) -> None:
+    """Let the requests that were begun go on until so many are held."""
+    for _ in range(1_000):
+        if len(feed.followers) == times:
+            return
+        await asyncio.sleep(0)
+    pytest.fail(f"{len(feed.followers)} requests are held, not {times}")
+
+
+# What is told
+
+
+async def test_a_verifier_refuses_a_token_once_it_has_heard_that_it_was_taken_back(desk: Desk) -> None:
+    verifier = await verifier_of(desk)
+    ada, issued = await issue(desk)
+    _, other = await issue(desk)
+    await ask(desk, verifier)
+    assert verifier.accepts(issued.token.reveal(), desk.clock.now())
+    await desk.tokens.revoke_short_term(issued.id, ada)
+    assert await ask(desk, verifier) == {issued.id}
+    assert not verifier.accepts(issued.token.reveal(), desk.clock.now())
+    assert verifier.accepts(other.token.reveal(), desk.clock.now())
+
+
+async def test_the_first_answer_is_the_whole_list_and_the_next_one_is_not(desk: Desk) -> None:
+    verifier = await verifier_of(desk)
+    rows = [row_of(desk, ago=ago) for ago in (80_000, 3_000, OVERLAP)]
+    await take_back(desk, *rows)
+    assert await ask(desk, verifier) == {row.id for row in rows}
+    assert await ask(desk, verifier) == set()
+    assert [claims["full"] for claims in verifier.answers] == [True, False]
+
+
+async def test_an_answer_says_who_gave_it_and_for_how_long_it_may_be_trusted(desk: Desk) -> None:
+    verifier = await verifier_of(desk)
+    await ask(desk, verifier)
+    (claims,) = verifier.answers
+    assert claims.keys() == {"iss", "iat", "exp", "after", "full", "revoked", "more", "next"}
+    assert (claims["iss"], claims["iat"], claims["exp"]) == (PUBLIC_URL, desk.clock.now(), desk.clock.now() + TRUSTED)
+
+
+async def test_nothing_is_accepted_from_a_list_that_is_too_old(desk: Desk) -> None:
+    verifier = await verifier_of(desk)
+    _, issued = await issue(desk)
+    await ask(desk, verifier)
+    desk.clock.advance(TRUSTED + 59)
+    assert verifier.accepts(issued.token.reveal(), desk.clock.now())
+    desk.clock.advance(1)
+    assert not verifier.accepts(issued.token.reveal(), desk.clock.now())
+
+
+async def test_an_answer_to_another_question_is_seen_to_be_one(desk: Desk) -> None:
+    one, other = await verifier_of(desk), await verifier_of(desk)
+    await ask(desk, one)
+    desk.clock.advance(1)
+    await ask(desk, other)
+    theirs = await desk.revocations.answer(other.following, 0, asyncio.Event())
+    with pytest.raises(RefusedAnswer):
+        one.take(theirs, desk.clock.now())
+    assert other.take(theirs, desk.clock.now())["revoked"] == []
+
+
+async def test_the_list_is_no_token(desk: Desk) -> None:
+    answer = await desk.revocations.answer("", 0, asyncio.Event())
+    assert await desk.tokens.find(answer.decode()) is None
+
+
+async def test_a_token_is_told_of_until_two_minutes_after_it_expired(desk: Desk) -> None:
+    row = row_of(desk, expires_in=100)
+    await take_back(desk, row)
+    desk.clock.advance(220)
+    assert await ask(desk, await verifier_of(desk)) == {row.id}
+    desk.clock.advance(1)
+    assert await ask(desk, await verifier_of(desk)) == set()
+    await take_back(desk, row_of(desk))  # each write takes a bite out of what has expired
+    for _ in range(20):
+        await take_back(desk)
+    assert row.id not in {kept.id for kept in await desk.db.all(ROWS, {})}
+
+
+async def test_a_token_that_is_taken_back_twice_is_one_row(desk: Desk) -> None:
+    ada, issued = await issue(desk)
+    await desk.tokens.revoke_short_term(issued.id, ada)
+    with pytest.raises(NotFound):
+        await desk.tokens.revoke_short_term(issued.id, ada)
+    assert await desk.db.all(ROWS, {}) == [RevokedToken(issued.id, desk.clock.now(), issued.expires_at)]
+
+
+# Pages
+
+
+async def test_a_long_list_comes_in_pages_that_tell_every_id_once(desk: Desk) -> None:
+    verifier = await verifier_of(desk)
+    same_second = [row_of(desk, ago=500) for _ in range(MOST_IDS + 500)]
+    others = [row_of(desk, ago=ago) for ago in range(200, 700)]
+    await take_back(desk, *same_second, *others)
+    told = await follow(desk, verifier)
+    assert told == {row.id for row in [*same_second, *others]}
+    assert len(verifier.told) == len(told)
+    assert [(claims["full"], claims["more"]) for claims in verifier.answers] == [(True, True), (False, False)]
+    assert len(verifier.answers[0]["revoked"]) == MOST_IDS
+
+
+async def test_a_page_that_is_one_of_many_is_never_held(desk: Desk) -> None:
+    verifier = await verifier_of(desk)
+    await take_back(desk, *(row_of(desk, ago=500) for _ in range(MOST_IDS)))
+    await ask(desk, verifier)
+    assert verifier.answers[-1]["more"]
+    async with asyncio.timeout(SOON):
+        assert await ask(desk, verifier, LONG) == set()
+    assert not verifier.answers[-1]["more"]
+
+
+async def test_what_is_taken_back_between_two_pages_is_told_by_the_answer_after_them(desk: Desk) -> None:
+    small = feed_of(desk, most_ids=2)
+    verifier = await verifier_of(desk)
+    await take_back(desk, *(row_of(desk, ago=ago) for ago in (900, 800, 700, 600)))
+
+    async def page() -> set[str]:
+        answer = await small.answer(verifier.following, 0, asyncio.Event())
+        return {token_id for token_id, _ in verifier.take(answer, desk.clock.now())["revoked"]}
+
+    await page()
+    await page()
+    late = row_of(desk, ago=100)
+    desk.clock.advance(60)
+    await take_back(desk, late)
+    desk.clock.advance(600)
+    while verifier.answers[-1]["more"]:
+        await page()
+    desk.clock.advance(600)
+    await page()
+    assert late.id in verifier.revoked
+
+
+# Clocks and commits
+
+
+async def test_another_row_of_the_second_of_the_last_answer_is_told_at_once(desk: Desk) -> None:
+    verifier = await verifier_of(desk)
+    first, second = row_of(desk), row_of(desk)
+    await take_back(desk, first)
+    assert await ask(desk, verifier) == {first.id}
+    await take_back(desk, second)
+    async with asyncio.timeout(SOON):
+        assert second.id in await ask(desk, verifier, LONG)
+
+
+@pytest.mark.parametrize("behind", [1, 60, OVERLAP - 1])
+async def test_a_row_that_became_visible_late_is_told_at_once(desk: Desk, behind: int) -> None:
+    verifier = await verifier_of(desk)
+    await take_back(desk, row_of(desk))
+    await ask(desk, verifier)
+    late = row_of(desk, ago=behind)
+    await take_back(desk, late)
+    async with asyncio.timeout(SOON):
+        assert late.id in await ask(desk, verifier, LONG)
+
+
+async def test_a_row_from_a_node_whose_clock_is_ahead_hides_none_from_a_node_that_is_behind(desk: Desk) -> None:
+    verifier = await verifier_of(desk)
+    ahead, behind = row_of(desk, ago=-30), row_of(desk, ago=30)
+    await take_back(desk, ahead)
+    assert await ask(desk, verifier) == {ahead.id}
+    desk.clock.advance(1)
+    await take_back(desk, behind)
+    async with asyncio.timeout(SOON):
+        assert behind.id in await ask(desk, verifier, LONG)
+
+
+async def test_the_overlap_is_told_again_and_what_is_older_is_not(desk: Desk) -> None:
+    verifier = await verifier_of(desk)
+    row = row_of(desk)
+    await take_back(desk, row)
+    assert await ask(desk, verifier) == {row.id}
+    desk.clock.advance(OVERLAP - 1)
+    assert await ask(desk, verifier) == {row.id}
+    desk.clock.advance(1)
+    assert await ask(desk, verifier) == {row.id}  # the last answer was begun before
+    assert await ask(desk, verifier) == set()
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        "nonsense",
+        "-1.0",
+        "1.2.3",
+        "0.0",
+        "99999999999.0",
+        f"{10**40}.0",
+        "١٧٦٣٨٠٠٠٠٠.0",
+        "1763800000.0.5.not-an-id-not-an-id-not-an-id-not-an-",
+        "1763800000.0\n",
+    ],
+)
+async def test_a_cursor_that_cannot_be_read_gives_the_whole_list_at_once(desk: Desk, after: str) -> None:
+    row = row_of(desk, ago=50_000)
+    await take_back(desk, row)
+    async with asyncio.timeout(SOON):
+        answer = await desk.revocations.answer(after, LONG, asyncio.Event())
+    claims = (await verifier_of(desk)).take(answer, desk.clock.now())
+    assert (claims["full"], claims["after"], claims["revoked"]) == (True, "", [[row.id, row.expires_at]])
+
+
+async def test_a_verifier_that_was_away_for_longer_than_tokens_live_begins_anew(desk: Desk) -> None:
+    verifier = await verifier_of(desk)
+    await take_back(desk, row_of(desk))
+    await ask(desk, verifier)
+    desk.clock.advance(OLDEST)
+    await ask(desk, verifier)
+    assert not verifier.answers[-1]["full"]
+    desk.clock.advance(OLDEST + 1)
+    await ask(desk, verifier)
+    assert verifier.answers[-1]["full"]
+    assert verifier.revoked == {}
+
+
+# Held requests
+
+
+async def test_a_held_request_is_answered_when_a_token_is_taken_back(desk: Desk) -> None:
+    verifier = await verifier_of(desk)
+    ada, issued = await issue(desk)
+    await ask(desk, verifier)
+    asking = asyncio.create_task(ask(desk, verifier, LONG))
+    await held(desk.revocations)
+    await desk.tokens.revoke_short_term(issued.id, ada)
+    async with asyncio.timeout(SOON):
+        assert await asking == {issued.id}
+    assert len(desk.revocations.followers) == 0
+
+
+async def test_a_held_request_is_answered_when_another_process_takes_a_token_back(desk: Desk) -> None:
+    verifier = await verifier_of(desk)
+    ada, issued = await issue(desk)
+    await ask(desk, verifier)
+    asking = asyncio.create_task(ask(desk, verifier, LONG))
+    await held(desk.revocations)
+    with neighbour_of(desk) as neighbour:
+        await neighbour.tokens.revoke_short_term(issued.id, ada)
+        async with asyncio.timeout(SOON):
+            assert await asking == {issued.id}
+
+
+async def test_a_request_is_not_held_for_longer_than_it_asks_for_and_the_answer_is_a_heartbeat(desk: Desk) -> None:
+    verifier = await verifier_of(desk)
+    await ask(desk, verifier)
+    desk.clock.advance(20)
+    async with asyncio.timeout(SOON):
+        assert await ask(desk, verifier, 0.05) == set()
+    assert verifier.trusted_until == desk.clock.now() + TRUSTED
+
+
+async def test_other_changes_wake_nobody(desk: Desk) -> None:
+    verifier = await verifier_of(desk)
+    await ask(desk, verifier)
+    asking = asyncio.create_task(ask(desk, verifier, LONG))
+    await held(desk.revocations)
+
+    async def work(tx: Transaction) -> None:
+        await tx.announce("signing-keys")
+
+    await desk.db.write(work)
+    await desk.db.changes()
+    await asyncio.sleep(0)
+    assert not asking.done()
+    desk.revocations.close()
+    await asking
+
+
+async def test_a_node_that_does_not_know_what_it_missed_looks_and_holds_on(desk: Desk) -> None:
+    verifier = await verifier_of(desk)
+    await ask(desk, verifier)
+    asking = asyncio.create_task(ask(desk, verifier, LONG))
+    await held(desk.revocations)
+    desk.revocations.followers.hear("*")
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert not asking.done()
+    row = row_of(desk)
+    await take_back(desk, row)
+    async with asyncio.timeout(SOON):
+        assert await asking == {row.id}
+
+
+async def test_a_client_that_goes_away_leaves_its_place_at_once_and_gets_nothing(desk: Desk) -> None:
+    verifier = await verifier_of(desk)
+    await ask(desk, verifier)
+    gone = asyncio.Event()
+    asking = asyncio.create_task(desk.revocations.answer(verifier.following, LONG, gone))
+    await held(desk.revocations)
+    gone.set()
+    async with asyncio.timeout(SOON):
+        assert await asking == b""
+    assert len(desk.revocations.followers) == 0
+
+
+async def test_a_server_that_stops_answers_whom_it_holds_and_holds_nobody_more(desk: Desk) -> None:
+    one, other = await verifier_of(desk), await verifier_of(desk)
+    await ask(desk, one)
+    await ask(desk, other)
+    asking = asyncio.create_task(ask(desk, one, LONG))
+    await held(desk.revocations)
+    desk.revocations.close()
+    async with asyncio.timeout(SOON):
+        assert await asking == set()
+        assert await ask(desk, other, LONG) == set()
+
+
+def feed_of(desk: Desk, *, most_ids: int = MOST_IDS, most_held: int = 1) -> RevocationFeed:
+    """Return another feed over the desk, with narrow bounds."""
+    followers = Followers(desk.db.changes, most=most_held)
+    desk.db.listen(followers.hear)
+    return RevocationFeed(
+        db=desk.db,
+        clock=desk.clock,
+        settings=desk.settings,
+        signing=desk.signing,
+        followers=followers,
+        most_ids=most_ids,
+    )
+
+
+async def test_whoever_finds_no_place_is_answered_at_once(desk: Desk) -> None:
+    feed = feed_of(desk, most_held=1)
+    verifier = await verifier_of(desk)
+    await ask(desk, verifier)
+    asking = asyncio.create_task(feed.answer(verifier.following, LONG, asyncio.Event()))
+    await held(feed)
+    async with asyncio.timeout(SOON):
+        verifier.take(await feed.answer(verifier.following, LONG, asyncio.Event()), desk.clock.now())
+    assert verifier.answers[-1]["revoked"] == []
+    feed.close()
+    await asking
+
+
+async def test_many_who_wait_for_the_same_cost_one_look(desk: Desk) -> None:
+    verifiers = [await verifier_of(desk) for _ in range(50)]
+    for verifier in verifiers:
+        await ask(desk, verifier)
+    asking = [asyncio.create_task(ask(desk, verifier, LONG)) for verifier in verifiers]
+    await held(desk.revocations, 50)
+    statements: list[str] = []
+    desk.db._reads.set_trace_callback(lambda sql: statements.append(sql) if "revoked_token" in sql else None)
+    row = row_of(desk)
+    await take_back(desk, row)
+    async with asyncio.timeout(SOON):
+        assert await asyncio.gather(*asking) == [{row.id}] * 50
+    desk.db._reads.set_trace_callback(None)
+    assert len(statements) <= 6  # a count, a count and a page, and that once more if the second changed meanwhile
+
+
+async def test_a_storm_is_told_four_times_a_second_and_whole(desk: Desk) -> None:
+    verifier = await verifier_of(desk)
+    await ask(desk, verifier)
+    started = asyncio.get_running_loop().time()
+    rows = [row_of(desk) for _ in range(200)]
+
+    async def storm() -> None:
+        for row in rows:
+            await take_back(desk, row)
+
+    storming = asyncio.create_task(storm())
+    while len(verifier.revoked) < len(rows):
+        async with asyncio.timeout(SOON):
+            await ask(desk, verifier, LONG)
+    await storming
+    assert set(verifier.revoked) == {row.id for row in rows}
+    paced = (asyncio.get_running_loop().time() - started) / PACE
+    assert len(verifier.answers) - 1 <= paced + 2
+
+
+async def test_more_rows_than_are_counted_still_wake_whoever_waits(desk: Desk) -> None:
+    verifier = await verifier_of(desk)
+    await take_back(desk, *(row_of(desk) for _ in range(MOST_COUNTED)))
+    await follow(desk, verifier)
+    asking = asyncio.create_task(ask(desk, verifier, LONG))
+    await held(desk.revocations)
+    row = row_of(desk)
+    await take_back(desk, row)
+    async with asyncio.timeout(SOON):
+        await asking
+    await follow(desk, verifier)
+    assert row.id in verifier.revoked
