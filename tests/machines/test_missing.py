@@ -22,6 +22,8 @@ def test_two(new_postgres): ...
 def test_three(request):
     request.getfixturevalue("valkey_url")
 def test_four(new_nginx): ...
+"""
+ELSEWHERE = """
 def test_five(): ...
 """
 SENTENCE = (
@@ -34,6 +36,10 @@ def run(directory: Path, *options: str, ci: str | None = None) -> tuple[int, lis
     """Run tests where no program is found, and return the exit code and the lines."""
     (directory / "conftest.py").write_text(CONFTEST, encoding="utf-8")
     (directory / "test_some.py").write_text(TESTS, encoding="utf-8")
+    elsewhere = directory / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "conftest.py").write_text("", encoding="utf-8")
+    (elsewhere / "test_other.py").write_text(ELSEWHERE, encoding="utf-8")
     ours = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "CI"))}
     place = ["-c", str(ROOT / "pyproject.toml"), "--rootdir", str(directory), "-p", "no:cacheprovider"]
     ended = subprocess.run(
