@@ -65,11 +65,14 @@ class KeysteadServer:
     """``keystead serve --dev`` on 127.0.0.1, on a free port that it keeps when it is started again.
 
     ``settings`` are KEYSTEAD_* variables that replace the generous ones above. As a context manager it starts
-    and stops the process. ``url`` is the address it announced, without a slash at the end.
+    and stops the process. ``url`` is the address at which it listens, without a slash at the end.
     """
 
-    def __init__(self, directory: Path, settings: Mapping[str, str] | None = None) -> None:
-        """Make the data directory in ``directory``. Nothing runs before ``start``."""
+    def __init__(self, directory: Path, settings: Mapping[str, str] | None = None, *, port: int = 0) -> None:
+        """Make the data directory in ``directory``. Nothing runs before ``start``.
+
+        A server that announces another address than its own, that of a proxy, must be given its ``port``.
+        """
         self.data = directory / "data"
         self.data.mkdir(parents=True, exist_ok=True)
         self.url = ""
@@ -79,7 +82,7 @@ class KeysteadServer:
         self._log = directory / "server.log"
         self._process: subprocess.Popen[str] | None = None
         self._reader: threading.Thread | None = None
-        self._port = 0
+        self._port = port
 
     def __enter__(self) -> Self:
         self.start()
@@ -141,8 +144,9 @@ class KeysteadServer:
         if not line.startswith(READY + "http://127.0.0.1:"):
             self.kill()
             raise ServerError(self._story(f"The server's first line was not the ready line: {line!r}"))
-        self.url = line.removeprefix(READY).rstrip("/")
-        self._port = int(self.url.rpartition(":")[2])
+        if not self._port:
+            self._port = int(line.rstrip("/").rpartition(":")[2])
+        self.url = f"http://127.0.0.1:{self._port}"
 
     def _story(self, sentence: str) -> str:
         return f"{sentence}\nStandard output: {self.stdout}\nLog:\n{self.log_text() or '(empty)'}"
