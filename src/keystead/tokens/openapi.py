@@ -53,7 +53,7 @@ PATHS: Final[dict[str, Any]] = {
                     "claims are `iss`, `iat`, `exp`, `after`, `full`, `revoked` (pairs of `jti` and `exp`), `more` and "
                     "`next`; docs/offline-verification.md says what to do with them.",
                     "headers": _NO_STORE,
-                    "content": {JWT: {"schema": {"type": "string"}}},
+                    "content": {JWT: {}},  # a text of its own kind, which no JSON schema describes
                 },
                 **{str(status): found for status, found in documented(*ANYWHERE, RateLimited).items()},
             },
