@@ -96,7 +96,7 @@ async def sign_in(services: Services, house: House, client_id: str) -> TokenSet:
     decision = Decision(True, house.organization_id, house.user_id, "bench", ADDRESS)
     await devices.decide(view, decision, Role.OWNER, "Acme")
     request = TokenRequest(DEVICE_CODE, client_id, codes.device_code.reveal(), None, None)
-    return await services.oauth.token(request, asyncio.Event())
+    return await services.oauth.token(request, asyncio.Event().wait)
 
 
 async def api_key(services: Services) -> str:

@@ -4,11 +4,11 @@
 ``serving.py fastapi PORT DATA`` is Keystead with its token endpoint moved into FastAPI.
 """
 
-import asyncio
 import json
 import signal
 import socket
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -71,13 +71,8 @@ def through_fastapi(data: Path, settings: Settings) -> App:
 
     async def token(request: Request, wanted: Annotated[TokenRequest, Depends(_read)]) -> JSONResponse:
         services.limiter.charge_here("token", caller_of(request.scope).address)
-        gone = asyncio.Event()
-        watching = asyncio.ensure_future(until_gone(request.receive, gone))
-        try:
-            found = _tokens(await services.oauth.token(wanted, gone))
-            return JSONResponse(dict(found), headers={"Cache-Control": "no-store", "Pragma": "no-cache"})
-        finally:
-            watching.cancel()
+        found = _tokens(await services.oauth.token(wanted, partial(until_gone, request.receive)))
+        return JSONResponse(dict(found), headers={"Cache-Control": "no-store", "Pragma": "no-cache"})
 
     inner.add_api_route(TOKEN, token, methods=["POST"], response_model=None)
     inner.router.routes.insert(0, inner.router.routes.pop())  # first, where it is found soonest

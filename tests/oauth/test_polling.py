@@ -11,9 +11,9 @@ import pytest
 
 from keystead.db.tables import oauth_grant
 from keystead.kernel.problems import AccessDenied, AuthorizationPending, ExpiredToken, InvalidGrant, Problem, SlowDown
-from keystead.oauth import store
 from keystead.oauth.models import DeviceCodes, TokenSet
 from tests.oauth.conftest import Open
+from tests.oauth.faults import locked
 from tests.support.installation import EVERY_SCOPE, Installation
 
 HELD = 20.0
@@ -37,11 +37,14 @@ def ask(
 
 async def held(house: Installation) -> None:
     """Return once the poll that was just started is waiting for the decision."""
-    await asyncio.sleep(0)
-    await house.run(store.NEXT_GENERATION, {"fingerprint": "nobody"})  # comes after the poll's own write
     for _ in range(3):
         await asyncio.sleep(0)
     assert len(house.services.oauth.waiting) == 1
+
+
+async def written(house: Installation) -> None:
+    """Return once this process has written the arrivals of polls, as it does ten times a second."""
+    await house.services.oauth.devices.arrivals.write()
 
 
 # D1, D2: the interval
@@ -93,6 +96,7 @@ async def test_another_process_knows_the_interval_and_the_last_poll_too(opened: 
     answers = []
     for process in (house, neighbour, house, neighbour):
         answers.append(await answer_of(ask(process, codes, client)))
+        await written(process)
         process.clock.advance(4)
     assert answers == [AuthorizationPending, SlowDown, SlowDown, SlowDown]
 
@@ -110,12 +114,108 @@ async def test_a_poll_that_gives_no_tokens_is_one_write_of_one_row_at_most(opene
     for name, codes in (("pending", pending), ("slow_down", pending), ("denied", denied), ("used", used)):
         units, rows = house.db.units, house.db.rows_changed
         await answer_of(ask(house, codes, client))
+        await written(house)
         cost[name] = (house.db.units - units, house.db.rows_changed - rows)
     house.clock.advance(60)
     units, rows = house.db.units, house.db.rows_changed
     assert await answer_of(ask(house, pending, client)) is ExpiredToken
+    await written(house)
     cost["expired"] = (house.db.units - units, house.db.rows_changed - rows)
     assert cost == {"pending": (1, 1), "slow_down": (1, 1), "denied": (0, 0), "used": (0, 0), "expired": (0, 0)}
+
+
+async def test_a_poll_that_is_told_to_go_on_waits_for_no_write_and_many_are_written_in_one(house: Installation) -> None:
+    client = await house.register()
+    codes = [await house.issue(client) for _ in range(20)]
+    units, rows = house.db.units, house.db.rows_changed
+    for one in codes:
+        assert await answer_of(ask(house, one, client)) is AuthorizationPending
+    assert (house.db.units - units, house.db.rows_changed - rows) == (0, 0)
+    await written(house)
+    assert (house.db.units - units, house.db.rows_changed - rows) == (1, 20)
+    assert len(house.services.oauth.devices.arrivals) == 0
+
+
+async def test_arrivals_are_written_by_themselves_soon_after(opened: Open) -> None:
+    house, neighbour = opened(), opened()
+    client = await house.register()
+    codes = await house.issue(client)
+    assert await answer_of(ask(house, codes, client)) is AuthorizationPending
+    writing = house.services.oauth.devices.arrivals._task
+    assert writing is not None
+    await asyncio.wait_for(writing, HELD)
+    assert await answer_of(ask(neighbour, codes, client)) is SlowDown
+
+
+async def test_a_longer_interval_is_known_everywhere_before_the_client_is_told(opened: Open) -> None:
+    house, neighbour = opened(device_poll_interval=2), opened()
+    client = await house.register()
+    codes = await house.issue(client)
+    answers = [await answer_of(ask(house, codes, client)) for _ in range(2)]
+    neighbour.clock.advance(6)
+    answers.append(await answer_of(ask(neighbour, codes, client)))
+    assert answers == [AuthorizationPending, SlowDown, SlowDown]
+
+
+async def test_polls_at_the_same_moment_get_one_pending_from_each_process_and_every_other_makes_the_interval_longer(
+    opened: Open,
+) -> None:
+    processes = [opened(device_poll_interval=2) for _ in range(3)]
+    client = await processes[0].register()
+    codes = await processes[0].issue(client)
+    polls = [ask(processes[n % 3], codes, client) for n in range(30)]
+    answers = Counter([await answer_of(poll) for poll in polls])
+    assert answers == {AuthorizationPending: 3, SlowDown: 27}
+    for process in processes:
+        await written(process)
+    processes[0].clock.advance(2 + 5 * 27 - 1)
+    with pytest.raises(SlowDown) as refused:
+        await processes[1].poll(codes, client)
+    assert _seconds(refused.value.detail) == 2 + 5 * 28
+
+
+async def test_an_arrival_that_could_not_be_written_is_written_with_the_next_batch(
+    opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("keystead.db.sqlite.BUSY_TIMEOUT_MS", 20)
+    house, neighbour = opened(), opened()
+    client = await house.register()
+    codes = await house.issue(client)
+    with locked(house):
+        assert await answer_of(ask(house, codes, client)) is AuthorizationPending
+        await written(house)
+    assert len(house.services.oauth.devices.arrivals) == 1
+    await written(house)
+    assert await answer_of(ask(neighbour, codes, client)) is SlowDown
+
+
+async def test_of_arrivals_that_cannot_be_written_only_so_many_are_remembered(
+    opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("keystead.oauth.arrivals.MOST", 3)
+    house = opened()
+    client = await house.register()
+    codes = [await house.issue(client) for _ in range(5)]
+    for one in codes:
+        await answer_of(ask(house, one, client))
+    assert len(house.services.oauth.devices.arrivals) == 3
+    assert await answer_of(ask(house, codes[0], client)) is AuthorizationPending
+    assert await answer_of(ask(house, codes[4], client)) is SlowDown
+
+
+async def test_a_clock_that_is_ahead_or_was_set_back_slows_nobody_down(opened: Open) -> None:
+    house, neighbour = opened(device_poll_interval=5), opened()
+    client = await house.register()
+    codes = await house.issue(client)
+    house.clock.advance(30)
+    answers = [await answer_of(ask(house, codes, client))]
+    await written(house)
+    house.clock.advance(-30)
+    for _ in range(12):  # over the moment of the poll that came from ahead
+        house.clock.advance(5)
+        answers.append(await answer_of(ask(neighbour, codes, client)))
+        await written(neighbour)
+    assert answers == [AuthorizationPending] * 13
 
 
 async def test_a_held_poll_writes_once_too_unless_it_redeems(opened: Open) -> None:
@@ -124,6 +224,7 @@ async def test_a_held_poll_writes_once_too_unless_it_redeems(opened: Open) -> No
     codes = await house.issue(client)
     units = house.db.units
     assert await answer_of(ask(house, codes, client)) is AuthorizationPending
+    await written(house)
     assert house.db.units - units == 1
 
 

@@ -18,7 +18,7 @@ from keystead.oauth import store
 from keystead.oauth.models import DeviceAuthorization, DeviceCodes, DeviceView, TokenSet
 from keystead.oauth.user_codes import new_user_code
 from tests.property.machine import TOKENS, InstallationMachine, run_machine
-from tests.support.installation import EVERY_SCOPE, Person, Template
+from tests.support.installation import AGES, EVERY_SCOPE, Person, Template
 
 CODE_LIFE = 40
 FIRST_INTERVAL = 2
@@ -28,6 +28,11 @@ ERRORS = {
     "invalid_request",
 }  # fmt: skip
 
+NODES = 3
+SWEPT = 8
+"""Rows that the clean-up beside a write of one unit may take as well."""
+
+nodes = st.integers(0, NODES - 1)
 people = st.sampled_from(["ada", "bob"])
 scopes_asked = st.sampled_from([EVERY_SCOPE, EVERY_SCOPE, None, "keys:create keys:read", "balance:add"])
 moments = st.sampled_from([0.05, 0.5, 1.9, 1.899, 2, 5, 6.9, 7, 12, 39, 40, 41, CODES_KEPT, CODES_KEPT + CODE_LIFE])
@@ -44,13 +49,15 @@ class Code:
     state: str = "pending"
     interval: int = FIRST_INTERVAL
     last_poll_ms: int | None = None
+    """What every process knows; ``unwritten`` is what single ones know beyond."""
+    unwritten: dict[int, int] = field(default_factory=dict)
     granted: Scopes = frozenset()
     forgotten: bool = False
     successes: list[TokenSet] = field(default_factory=list)
     views: list[DeviceView] = field(default_factory=list)
 
-    def poll(self, now_ms: int) -> str:
-        """Return what a poll by the right client gets, and do what follows."""
+    def poll(self, now_ms: int, node: int = 0) -> str:
+        """Return what a poll by the right client gets from a process, and do what follows."""
         if self.forgotten or self.state == "consumed":
             return "invalid_grant"
         if now_ms >= self.expires_at * 1000:
@@ -60,10 +67,29 @@ class Code:
         if self.state == "approved":
             self.state = "consumed"
             return TOKENS
-        early = self.last_poll_ms is not None and now_ms - self.last_poll_ms < self.interval * 1000 - GRACE_MS
-        self.interval += 5 if early else 0
-        self.last_poll_ms = now_ms
-        return "slow_down" if early else "authorization_pending"
+        answer = "slow_down" if self.early(now_ms, node) else "authorization_pending"
+        self.told(answer, now_ms, node)
+        return answer
+
+    def early(self, now_ms: int, node: int) -> bool:
+        """Tell whether a poll comes too early for all that a process knows."""
+        known = [at for at in (self.last_poll_ms, self.unwritten.get(node)) if at is not None]
+        return bool(known) and now_ms - max(known) < self.interval * 1000 - GRACE_MS
+
+    def told(self, answer: str, now_ms: int, node: int) -> None:
+        """Remember that a process gave this answer to a poll of an undecided code."""
+        if answer == "slow_down":
+            self.interval += 5
+            self.last_poll_ms = now_ms
+            self.unwritten.pop(node, None)
+        elif answer == "authorization_pending":
+            self.unwritten[node] = now_ms
+
+    def written(self, node: int) -> None:
+        """Let everybody know what one process knew."""
+        at = self.unwritten.pop(node, None)
+        if at is not None and self.state == "pending":
+            self.last_poll_ms = max(at, self.last_poll_ms or at)
 
     def swept(self, now: int) -> bool:
         """Tell whether the row may have been cleaned up."""
@@ -87,6 +113,14 @@ class DeviceMachine(InstallationMachine):
         )
         self.known: list[Code] = []
         self.clients: list[str] = []
+        self.nodes = [self.installation, *(self.installation.neighbour() for _ in range(NODES - 1))]
+
+    def teardown(self) -> None:
+        for node in self.nodes:
+            self.run(node.services.oauth.devices.arrivals.aclose())
+        for node in self.nodes[1:]:
+            node.close()
+        super().teardown()
 
     @initialize(target=codes, scope=scopes_asked)
     def begin(self, scope: str | None) -> Code:
@@ -109,15 +143,47 @@ class DeviceMachine(InstallationMachine):
     def wait(self, seconds: float) -> None:
         self.clock.advance(seconds)
 
-    @rule(code=codes, times=st.integers(2, 4))
-    def poll_as_told(self, code: Code, times: int) -> None:
-        for _ in range(times):
-            self._poll_and_compare(code)
+    @rule(code=codes, places=st.lists(nodes, min_size=2, max_size=4))
+    def poll_as_told(self, code: Code, places: list[int]) -> None:
+        """A client that waits as it is told is never slowed down, whichever process it comes to (D1)."""
+        for turn, place in enumerate(places):
+            before = code.interval
+            self._poll_and_compare(code, place)
+            assert turn == 0 or code.interval == before
+            self.write_arrivals(place)
             self.clock.advance(code.interval)
 
-    @rule(code=codes)
-    def poll(self, code: Code) -> None:
-        self._poll_and_compare(code)
+    @rule(code=codes, node=nodes)
+    def poll(self, code: Code, node: int) -> None:
+        self._poll_and_compare(code, node)
+
+    @rule(node=nodes)
+    def write_arrivals(self, node: int) -> None:
+        """Do what a process does by itself ten times a second."""
+        polled = len(self.nodes[node].services.oauth.devices.arrivals)
+        rows, units = self.nodes[node].db.rows_changed, self.nodes[node].db.units
+        self.run(self.nodes[node].services.oauth.devices.arrivals.write())
+        assert self.nodes[node].db.units - units == (polled > 0)
+        assert self.nodes[node].db.rows_changed - rows <= polled + SWEPT
+        for code in self.known:
+            code.written(node)
+
+    @rule(code=codes, places=st.lists(nodes, min_size=2, max_size=12))
+    def poll_everywhere_at_once(self, code: Code, places: list[int]) -> None:
+        """Of polls at the same moment every process lets one pass at most; every other makes the interval longer."""
+        now_ms, swept = self.clock.now_ms(), code.swept(self.clock.now())
+        if code.state != "pending" or code.forgotten or now_ms >= code.expires_at * 1000 or swept:
+            return
+        may_pass = {place for place in places if not code.early(now_ms, place)}
+        answers = self.together(*(self._ask(code, code.client_id, place) for place in places))
+        told = [(place, answer) for place, (answer, _) in zip(places, answers, strict=True)]
+        passed = [place for place, answer in told if answer == "authorization_pending"]
+        assert len(passed) == len(set(passed))
+        assert set(passed) <= may_pass
+        assert bool(passed) == bool(may_pass)
+        for place, answer in sorted(told, key=lambda one: one[1]):
+            assert answer in {"authorization_pending", "slow_down"}
+            code.told(answer, now_ms, place)
 
     @rule(code=codes, who=st.sampled_from(["other", "unknown", "nobody", "built in"]))
     def poll_as_somebody_else(self, code: Code, who: str) -> None:
@@ -129,6 +195,7 @@ class DeviceMachine(InstallationMachine):
 
     @rule(code=codes, times=st.sampled_from([2, 3, 20]))
     def poll_at_once(self, code: Code, times: int) -> None:
+        """What one process knows is the same for all its polls."""
         units, now_ms = self.installation.db.units, self.clock.now_ms()
         swept = code.swept(self.clock.now())
         answers = self.together(*(self._ask(code, code.client_id) for _ in range(times)))
@@ -153,7 +220,9 @@ class DeviceMachine(InstallationMachine):
         row = self._row(code)
         if row is not None and row.state == "consumed" and code.state == "approved" and not expired:
             code.state = "consumed"
-        if row is not None and (row.interval, row.last_poll_ms) != (code.interval, code.last_poll_ms):
+        known = self.installation.services.oauth.devices.arrivals.last(self._hash(code))
+        heard = row is not None and (row.interval, row.last_poll_ms) != (code.interval, code.last_poll_ms)
+        if heard or (code.state == "pending" and known not in {None, code.unwritten.get(0)}):
             code.poll(self.clock.now_ms())
         self._poll_and_compare(code)
 
@@ -198,10 +267,10 @@ class DeviceMachine(InstallationMachine):
         assert polls[TOKENS] <= (code.state == "approved")
         if polls[TOKENS]:
             code.state = "consumed"
-        code.interval = interval + 5 * polls["slow_down"]
-        if polls["slow_down"] or polls["authorization_pending"]:
-            assert before == "pending"
-            code.last_poll_ms = self.clock.now_ms()
+        for result in sorted(results):
+            code.told(result, self.clock.now_ms(), 0)
+        assert code.interval == interval + 5 * polls["slow_down"]
+        assert before == "pending" or not (polls["slow_down"] or polls["authorization_pending"])
 
     @rule(times=st.integers(1, 3))
     def type_a_code_that_nobody_has(self, times: int) -> None:
@@ -245,15 +314,15 @@ class DeviceMachine(InstallationMachine):
         self.known.append(code)
         return code
 
-    def _poll_and_compare(self, code: Code) -> None:
-        units, swept = self.installation.db.units, code.swept(self.clock.now())
-        answer, _ = self.run(self._ask(code, code.client_id))
-        expected = code.poll(self.clock.now_ms())
+    def _poll_and_compare(self, code: Code, node: int = 0) -> None:
+        units, swept = self.nodes[node].db.units, code.swept(self.clock.now())
+        answer, _ = self.run(self._ask(code, code.client_id, node))
+        expected = code.poll(self.clock.now_ms(), node)
         assert answer == expected or (swept and answer == "invalid_grant")
-        assert self.installation.db.units - units <= 1
+        assert self.nodes[node].db.units - units <= (answer not in {"authorization_pending", "expired_token"})
 
-    async def _ask(self, code: Code, client_id: str | None) -> tuple[str, TokenSet | None]:
-        answer, tokens = await self.answer(self.installation.poll(code.codes, client_id))
+    async def _ask(self, code: Code, client_id: str | None, node: int = 0) -> tuple[str, TokenSet | None]:
+        answer, tokens = await self.answer(self.nodes[node].poll(code.codes, client_id))
         assert answer in ERRORS or answer == TOKENS
         if tokens is not None:
             code.successes.append(tokens)
@@ -271,15 +340,20 @@ class DeviceMachine(InstallationMachine):
     def _person(self, name: str) -> Person:
         return self.installation.ada if name == "ada" else self.installation.bob
 
+    def _hash(self, code: Code) -> bytes:
+        return keyed_hash(self.installation.keys.credentials, code.codes.device_code.reveal())
+
     def _row(self, code: Code) -> DeviceAuthorization | None:
-        hashed = keyed_hash(self.installation.keys.credentials, code.codes.device_code.reveal())
-        return self.run(self._read(hashed))
+        return self.run(self._read(self._hash(code)))
 
     async def _read(self, hashed: bytes) -> DeviceAuthorization | None:
         return await self.installation.db.one(store.DEVICE_BY_CODE, {"hash": hashed})
 
 
-def test_device_sign_in_does_what_the_rfc_says_in_whatever_order_it_is_used(template: Template, tmp_path: Path) -> None:
+def test_device_sign_in_does_what_the_rfc_says_in_whatever_order_it_is_used(
+    template: Template, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("keystead.oauth.arrivals.WRITE_EVERY", AGES)  # the machine says when
     seen: Counter[str] = Counter()
     run_machine(partial(DeviceMachine, template, tmp_path, seen), max_examples=100)
     assert set(seen) == ERRORS | {TOKENS}

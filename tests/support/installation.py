@@ -138,14 +138,14 @@ class Installation:
     async def poll(self, codes: DeviceCodes, client_id: str | None, gone: asyncio.Event | None = None) -> TokenSet:
         """Poll with a device code, as the token endpoint does."""
         request = TokenRequest(DEVICE_CODE, client_id, codes.device_code.reveal(), None, None)
-        return await self.services.oauth.token(request, gone or asyncio.Event())
+        return await self.services.oauth.token(request, (gone or asyncio.Event()).wait)
 
     async def refresh(
         self, token: str, client_id: str | None = None, scope: str | None = None, address: str = ADDRESS
     ) -> TokenSet:
         """Present a refresh token, as the token endpoint does."""
         request = TokenRequest(REFRESH_TOKEN, client_id, None, token, scope, address)
-        return await self.services.oauth.token(request, asyncio.Event())
+        return await self.services.oauth.token(request, asyncio.Event().wait)
 
     async def revoke(self, token: str) -> None:
         """Sign a client out."""

@@ -134,7 +134,7 @@ class SqliteDatabase:
         self._writes = connect(path)
         self._sweeper = Sweeper(audit_kept)
         self._jobs: queue.Queue[_Job | None] = queue.Queue(LONGEST_QUEUE)
-        self._closing = False
+        self._closing = self._closed = False
         self._writer = threading.Thread(target=self._write_batches, name="database-writer", daemon=True)
         self._writer.start()
 
@@ -208,12 +208,15 @@ class SqliteDatabase:
         self._closing = True
         self._jobs.put(None)
         self._writer.join()
+        self._closed = True
         self._writes.close()
         self._reads.close()
 
     def _reads_allowed(self) -> _Connection:
         if threading.current_thread() is self._writer:
             raise RuntimeError("a unit of work reads through its transaction, not through a second connection")
+        if self._closed:
+            raise DatabaseError("The service is stopping. Try again.")
         return self._reader
 
     def _write_batches(self) -> None:

@@ -1,6 +1,7 @@
 """Clients: registering, knowing and deleting them."""
 
-from typing import Any
+from functools import lru_cache
+from typing import Any, Final
 
 from keystead.audit.service import AuditLog
 from keystead.db import Database, Transaction
@@ -8,7 +9,11 @@ from keystead.db.engine import Reader
 from keystead.kernel.problems import Conflict, InvalidClient
 from keystead.oauth import store
 from keystead.oauth.client_ids import BUILT_IN, Description, client_id_of, read_client_id, read_description
-from keystead.oauth.models import Client
+from keystead.oauth.models import Client, Standing
+
+DELETED: Final = "Unknown client_id. It was deleted here: register the client again."
+_REMEMBERED: Final = 1_024
+"""Client ids that need not be read again, with at most about a kilobyte each."""
 
 
 class Clients:
@@ -19,6 +24,8 @@ class Clients:
         self._db = db
         self._key = key
         self._audit = audit
+        # A client sends its id with every request; to read it costs more than to look it up.
+        self._standing = lru_cache(maxsize=_REMEMBERED)(self._read)
 
     async def register(self, metadata: Any) -> Client:
         """Return the client of a description; nothing is stored. Raises InvalidClientMetadata (RFC 7591)."""
@@ -28,31 +35,26 @@ class Clients:
 
     def read(self, client_id: str) -> Client:
         """Return the client that an id carries, without asking whether it was deleted. Raises InvalidClient."""
-        if client_id in BUILT_IN:
-            return BUILT_IN[client_id]
-        found = read_client_id(self._key, client_id)
-        if found is None:
-            raise InvalidClient("Unknown client_id. Register the client again and use the new client_id.")
-        return _client(client_id, found[0])
+        return self.standing(client_id).client
 
-    async def known(self, reader: Reader, client_id: str) -> Client:
-        """Return the client that an id carries. Raises InvalidClient when it is not ours or was deleted."""
-        client = self.read(client_id)
-        found = read_client_id(self._key, client_id)
-        if found is not None and found[1] != await self._generation(reader, found[0].fingerprint(self._key)):
-            raise InvalidClient("Unknown client_id. It was deleted here: register the client again.")
-        return client
+    def standing(self, client_id: str) -> Standing:
+        """Return the client that an id carries, and what tells whether it was deleted. Raises InvalidClient."""
+        return self._standing(client_id)
+
+    async def is_known(self, reader: Reader, client_id: str) -> bool:
+        """Tell whether a client was not deleted. Raises InvalidClient for an id that is not ours."""
+        standing = self.standing(client_id)
+        return standing.generation == await self._generation(reader, standing.fingerprint)
 
     async def delete(self, client_id: str) -> None:
         """Make a client unknown and end all its grants and pending sign-ins. Raises InvalidClient and Conflict."""
-        self.read(client_id)
-        found = read_client_id(self._key, client_id)
-        if found is None:
+        fingerprint = self.standing(client_id).fingerprint
+        if not fingerprint:
             raise Conflict(f"The client '{client_id}' is built in and cannot be deleted.")
-        fingerprint = found[0].fingerprint(self._key)
 
         async def work(tx: Transaction) -> None:
-            await self.known(tx, client_id)
+            if not await self.is_known(tx, client_id):
+                raise InvalidClient(DELETED)
             await tx.run(store.NEXT_GENERATION, {"fingerprint": fingerprint})
             await tx.run(store.FORGET_DEVICES_OF_CLIENT, {"client": client_id})
             await tx.run(store.DELETE_GRANTS_OF_CLIENT, {"client": client_id})
@@ -64,6 +66,15 @@ class Clients:
         """Store a client that somebody approved."""
         row = {"id": client.id, "name": client.name, "platform": client.platform, "first_approved_at": now}
         await tx.run(store.KEEP_CLIENT, row)
+
+    def _read(self, client_id: str) -> Standing:
+        if client_id in BUILT_IN:
+            return Standing(BUILT_IN[client_id])
+        found = read_client_id(self._key, client_id)
+        if found is None:
+            raise InvalidClient("Unknown client_id. Register the client again and use the new client_id.")
+        description, generation = found
+        return Standing(_client(client_id, description), description.fingerprint(self._key), generation)
 
     async def _generation(self, reader: Reader, fingerprint: str) -> int:
         return await reader.one(store.GENERATION_OF, {"fingerprint": fingerprint}) or 0

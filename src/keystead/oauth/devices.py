@@ -11,6 +11,7 @@ from keystead.kernel.problems import (
     AccessDenied,
     AuthorizationPending,
     ExpiredToken,
+    InvalidClient,
     InvalidGrant,
     Problem,
     RateLimited,
@@ -23,7 +24,8 @@ from keystead.kernel.secrets import DEVICE_CODE_PREFIX, Secret, is_opaque, keyed
 from keystead.kernel.settings import Settings
 from keystead.keys.service import Keys
 from keystead.oauth import store
-from keystead.oauth.clients import Clients
+from keystead.oauth.arrivals import Arrivals
+from keystead.oauth.clients import DELETED, Clients
 from keystead.oauth.grants import Grants
 from keystead.oauth.models import (
     Client,
@@ -33,11 +35,12 @@ from keystead.oauth.models import (
     DeviceState,
     DeviceView,
     Grant,
+    Standing,
     TokenSet,
 )
 from keystead.oauth.rules import SLOW_DOWN_STEP, PollOutcome, decide_poll, may_decide, scopes_granted
 from keystead.oauth.user_codes import new_user_code
-from keystead.oauth.waiting import SUBJECT, WaitingRoom
+from keystead.oauth.waiting import SUBJECT, Place, UntilGone, WaitingRoom, is_there
 from keystead.wire.limiter import limit_key_of_address
 
 GUESS_WINDOW = 3_600
@@ -46,22 +49,32 @@ _GUESS_STEP = 60
 _GUESS_KEPT = GUESS_WINDOW + _GUESS_STEP
 """How long a minute's wrong codes count from its beginning: until the last of them is as old as the window is long."""
 _CODE_ATTEMPTS = 5
-_UNDECIDED = ("last_poll_ms", "decided_at", "decided_by", "decided_session", "organization_id", "granted_scopes")
+_REDEEMED_AT_ONCE = 64
+"""Most polls that look again, and redeem, at the same time: thousands may be woken by one change."""
+LONGEST_HOLD = 25
+"""Seconds for which a poll is held at most, whatever its client prefers: proxies give up after 30 and more."""
+_UNDECIDED = {PollOutcome.PENDING, PollOutcome.SLOW_DOWN}
+_USED = "This device code was already used. Start a new sign-in."
+_PROBLEMS: dict[PollOutcome, tuple[type[Problem], str]] = {
+    PollOutcome.PENDING: (AuthorizationPending, ""),
+    PollOutcome.SLOW_DOWN: (AuthorizationPending, ""),
+    PollOutcome.EXPIRED: (ExpiredToken, ""),
+    PollOutcome.DENIED: (AccessDenied, ""),
+    PollOutcome.CONSUMED: (InvalidGrant, _USED),
+    PollOutcome.REDEEM: (InvalidGrant, _USED),
+    PollOutcome.UNKNOWN: (InvalidGrant, "This device code is not known for this client. Start a new sign-in."),
+}
+"""What a poll is told that gives no tokens and does not come too early for its first answer."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Polled:
-    outcome: PollOutcome
-    grant: Grant | None = None
-    interval: int = 0
+class _Poll:
+    """A poll: for which code, by which client, when it arrived, and how to hear that its client has gone."""
 
-
-_NEEDS_A_WRITE = {PollOutcome.PENDING, PollOutcome.SLOW_DOWN, PollOutcome.REDEEM}
-_POLL_PROBLEMS: dict[PollOutcome, type[Problem]] = {
-    PollOutcome.EXPIRED: ExpiredToken,
-    PollOutcome.DENIED: AccessDenied,
-    PollOutcome.PENDING: AuthorizationPending,
-}
+    device_hash: bytes
+    client_id: str
+    arrived: int
+    until_gone: UntilGone
 
 
 class Devices:
@@ -90,142 +103,154 @@ class Devices:
         self._keys = keys
         self._audit = audit
         self._waiting = waiting
+        self._turn = asyncio.Semaphore(_REDEEMED_AT_ONCE)
+        self.arrivals = Arrivals(db, clock)
 
     async def issue(self, client_id: str, scope: str | None, address: str) -> DeviceCodes:
         """Return fresh codes for a client (RFC 8628, section 3.2). Raises InvalidClient and InvalidScope.
 
         Without a scope the client asks for what only reads.
         """
-        client = self._clients.read(client_id)
+        standing = self._clients.standing(client_id)
         scopes = (parse_scopes(scope) if scope is not None else None) or READ_SCOPES
         for _ in range(_CODE_ATTEMPTS):
-            codes = await self._store_codes(client, scopes, address)
+            codes = await self._store_codes(standing, scopes, address)
             if codes is not None:
                 return codes
         raise Unavailable("No free code was found. Try again.")
 
-    async def _store_codes(self, client: Client, scopes: Scopes, address: str) -> DeviceCodes | None:
+    async def _store_codes(self, standing: Standing, scopes: Scopes, address: str) -> DeviceCodes | None:
         """Store a fresh device authorization and return its codes; None when the user code is taken."""
         now, ttl, interval = self._clock.now(), self._settings.device_code_ttl, self._settings.device_poll_interval
         device_code, user_code = new_opaque(DEVICE_CODE_PREFIX), new_user_code()
         row = {
-            "id": new_id(),
-            "device_code_hash": keyed_hash(self._key, device_code.reveal()),
-            "user_code_hash": self._user_code_hash(user_code),
-            "client_id": client.id,
-            "scopes": format_scopes(scopes),
-            "address": address,
-            "created_at": now,
-            "expires_at": now + ttl,
-            "interval": interval,
-            "state": DeviceState.PENDING.value,
-            **dict.fromkeys(_UNDECIDED),
+            "new_id": new_id(),
+            "new_device_code_hash": keyed_hash(self._key, device_code.reveal()),
+            "new_user_code_hash": self._user_code_hash(user_code),
+            "new_client_id": standing.client.id,
+            "new_scopes": format_scopes(scopes),
+            "new_address": address,
+            "new_created_at": now,
+            "new_expires_at": now + ttl,
+            "new_interval": interval,
+            "new_state": DeviceState.PENDING.value,
         }
-
-        async def work(tx: Transaction) -> None:
-            await self._clients.known(tx, client.id)  # an operator may be deleting it at this moment
-            await tx.run(store.INSERT_DEVICE, row)
-
+        known = {"fingerprint": standing.fingerprint, "generation": standing.generation}
         try:
-            await self._db.write(work)
+            if not await self._db.run(store.ISSUE_DEVICE, row | known):
+                raise InvalidClient(DELETED)
         except UniqueViolation:
             return None
         return DeviceCodes(device_code, Secret(user_code), ttl, interval)
 
     # The client's side: polling
 
-    async def redeem(self, device_code: str, client_id: str, gone: asyncio.Event) -> TokenSet:
+    async def redeem(
+        self, device_code: str, client_id: str, until_gone: UntilGone, *, wait: int | None = None
+    ) -> TokenSet:
         """Return the tokens of an approved sign-in, once; wait a little for a decision that has not been taken.
 
-        A client that is ``gone`` while it waits redeems nothing, so the sign-in is still there when it comes back.
-        Raises InvalidGrant, ExpiredToken, AccessDenied, AuthorizationPending and SlowDown (RFC 8628, section 3.5).
+        The client may prefer to ``wait`` for some other time, in seconds. One that has gone while it waits redeems
+        nothing, so the sign-in is still there when it comes back. Raises InvalidGrant, ExpiredToken, AccessDenied,
+        AuthorizationPending and SlowDown (RFC 8628, section 3.5).
         """
         arrived = self._clock.now_ms()
         if not is_opaque(device_code, DEVICE_CODE_PREFIX):
-            return await self._answer(_Polled(PollOutcome.UNKNOWN))
-        device_hash = keyed_hash(self._key, device_code)
-        found = await self._db.one(store.DEVICE_BY_CODE, {"hash": device_hash})
-        outcome = decide_poll(found, client_id, arrived)
-        if found is None or outcome not in _NEEDS_A_WRITE:
-            return await self._answer(_Polled(outcome))
-        polled = await self._poll(device_hash, client_id, arrived)
-        if polled.outcome is PollOutcome.PENDING:
-            await self._hold(found, device_hash, gone)
-            if not gone.is_set():
-                polled = await self._look_again(device_hash, client_id)
-        return await self._answer(polled)
-
-    async def _hold(self, device: DeviceAuthorization, device_hash: bytes, gone: asyncio.Event) -> None:
-        """Wait until the sign-in is decided or expired, the client has gone, or the poll was held long enough.
-
-        The place is taken before the state is read once more, so that no decision falls between the two.
-        """
-        seconds = min(self._settings.device_poll_hold, device.expires_at - self._clock.now_ms() / 1000)
-        place = self._waiting.take(device.id) if seconds > 0 else None
+            raise _problem(PollOutcome.UNKNOWN)
+        poll = _Poll(keyed_hash(self._key, device_code), client_id, arrived, until_gone)
+        # What is heard, or written, while the row is on its way may not be in it.
+        heard, last = self._waiting.heard, self.arrivals.last(poll.device_hash)
+        found = await self._read(poll)
+        outcome = decide_poll(found, client_id, arrived, self.arrivals.last(poll.device_hash) or last)
+        if found is None or outcome not in _UNDECIDED:
+            return await self._result(poll, outcome, found)
+        if outcome is PollOutcome.SLOW_DOWN:
+            return await self._slow_down(poll, found)
+        self.arrivals.note(poll.device_hash, found.id, arrived)
+        seconds = self._longest_hold(found, wait)
+        place = self._waiting.take(found.id) if seconds > 0 else None
         if place is None:
-            return
+            raise AuthorizationPending()
+        return await self._hold(poll, place, seconds, heard)
+
+    async def _read(self, poll: _Poll) -> DeviceAuthorization | None:
+        return await self._db.one(store.DEVICE_BY_CODE, {"hash": poll.device_hash})
+
+    def _longest_hold(self, device: DeviceAuthorization, wait: int | None) -> float:
+        """Return for how many seconds a poll may be held; 0 in the settings is an operator's no to all of them."""
+        most = self._settings.device_poll_hold
+        if most and wait is not None:
+            most = min(wait, LONGEST_HOLD)
+        return min(most, device.expires_at - self._clock.now_ms() / 1000)
+
+    async def _slow_down(self, poll: _Poll, device: DeviceAuthorization) -> TokenSet:
+        """Make the interval longer, for good and for every process, and say so; unless the code was just decided."""
+        grown = {"device_id": device.id, "now_ms": poll.arrived, "now": self._clock.now(), "grow": SLOW_DOWN_STEP}
+        with self.arrivals.written_at_once(poll.device_hash, device.id, poll.arrived):
+            grew = await self._db.run(store.GROW_INTERVAL, grown)
+        found = await self._read(poll)
+        if grew:
+            interval = device.interval + SLOW_DOWN_STEP if found is None else found.interval
+            raise SlowDown(f"You are polling too fast. Poll every {interval} seconds from now on.")
+        return await self._result(poll, decide_poll(found, poll.client_id, self._clock.now_ms()), found)
+
+    async def _hold(self, poll: _Poll, place: Place, seconds: float, heard: int) -> TokenSet:
+        """Wait until the code is decided or expired, the client has gone, or the poll was held long enough.
+
+        The place was taken after the state was read. If something was heard in between, it is read once more, so that
+        no decision is missed.
+        """
         try:
-            found = await self._db.one(store.DEVICE_BY_CODE, {"hash": device_hash})
-            if found is not None and found.state == DeviceState.PENDING:
-                await _first_of(place.woken, gone, seconds)
+            if self._waiting.heard == heard or _is_pending(await self._read(poll)):
+                there = await place.wait(seconds, poll.until_gone)
+            else:
+                there = True
         finally:
             self._waiting.leave(place)
+        if not there:
+            raise AuthorizationPending()
+        async with self._turn:
+            found = await self._read(poll)
+            outcome = decide_poll(found, poll.client_id, self._clock.now_ms())
+            if outcome is PollOutcome.REDEEM and not await is_there(poll.until_gone):
+                raise AuthorizationPending()
+            return await self._result(poll, outcome, found)
 
-    async def _look_again(self, device_hash: bytes, client_id: str) -> _Polled:
-        """Answer a poll that was held. Its arrival is on record, so only a redemption writes once more."""
-        now_ms = self._clock.now_ms()
-        found = await self._db.one(store.DEVICE_BY_CODE, {"hash": device_hash})
-        outcome = decide_poll(found, client_id, now_ms)
-        if outcome is PollOutcome.REDEEM:
-            return await self._poll(device_hash, client_id, now_ms)
-        return _Polled(PollOutcome.PENDING if outcome is PollOutcome.SLOW_DOWN else outcome)
+    async def _result(self, poll: _Poll, outcome: PollOutcome, device: DeviceAuthorization | None) -> TokenSet:
+        """Redeem an approved sign-in, and tell of any other by its problem."""
+        if outcome is not PollOutcome.REDEEM or device is None:
+            raise _problem(outcome)
+        grant = await self._redeem(device)
+        if grant is None:  # somebody else was quicker, or it was taken away
+            raise _problem(decide_poll(await self._read(poll), poll.client_id, self._clock.now_ms()))
+        return await self._grants.first_tokens(grant)
 
-    async def _poll(self, device_hash: bytes, client_id: str, arrived: int) -> _Polled:
-        """Decide a poll and do what follows in one transaction."""
+    async def _redeem(self, device: DeviceAuthorization) -> Grant | None:
+        """Open the grant of an approved sign-in, once; None when there is nothing left to redeem.
 
-        async def work(tx: Transaction) -> _Polled:
-            device = await tx.one(store.DEVICE_BY_CODE, {"hash": device_hash})
-            outcome = decide_poll(device, client_id, arrived)
-            if device is None:
-                return _Polled(outcome)
-            if outcome is PollOutcome.REDEEM:
-                return await self._consume(tx, device, self._clock.now())
-            if outcome in {PollOutcome.PENDING, PollOutcome.SLOW_DOWN}:
-                grow = SLOW_DOWN_STEP if outcome is PollOutcome.SLOW_DOWN else 0
-                await tx.run(store.RECORD_POLL, {"device_id": device.id, "now_ms": arrived, "grow": grow})
-                return _Polled(outcome, interval=device.interval + grow)
-            return _Polled(outcome)
+        What was decided never changes, so only whether it was redeemed already is asked again.
+        """
+        now = self._clock.now()
+
+        async def work(tx: Transaction) -> Grant | None:
+            if not await tx.run(store.CONSUME, {"device_id": device.id, "now": now}):
+                return None
+            grant = await self._grants.open(tx, device, now)
+            if grant is None:
+                raise AccessDenied()  # which undoes the redemption too: nothing was given for it
+            await self._audit.record(
+                tx,
+                "grant:open",
+                actor_id=grant.user_id,
+                organization_id=grant.organization_id,
+                target=grant.grant_id,
+                address=device.address,
+                client_id=device.client_id,
+                scopes=grant.scopes,
+            )
+            return grant
 
         return await self._db.write(work)
-
-    async def _consume(self, tx: Transaction, device: DeviceAuthorization, now: int) -> _Polled:
-        if not await tx.run(store.CONSUME, {"device_id": device.id, "now": now}):
-            return _Polled(PollOutcome.CONSUMED)
-        grant = await self._grants.open(tx, device, now)
-        if grant is None:
-            raise AccessDenied()  # which undoes the redemption too: nothing was given for it
-        await self._audit.record(
-            tx,
-            "grant:open",
-            actor_id=grant.user_id,
-            organization_id=grant.organization_id,
-            target=grant.grant_id,
-            address=device.address,
-            client_id=device.client_id,
-            scopes=grant.scopes,
-        )
-        return _Polled(PollOutcome.REDEEM, grant)
-
-    async def _answer(self, polled: _Polled) -> TokenSet:
-        if polled.grant is not None:
-            return await self._grants.first_tokens(polled.grant)
-        if polled.outcome is PollOutcome.SLOW_DOWN:
-            raise SlowDown(f"You are polling too fast. Poll every {polled.interval} seconds from now on.")
-        if polled.outcome is PollOutcome.CONSUMED:
-            raise InvalidGrant("This device code was already used. Start a new sign-in.")
-        if polled.outcome is PollOutcome.UNKNOWN:
-            raise InvalidGrant("This device code is not known for this client. Start a new sign-in.")
-        raise _POLL_PROBLEMS[polled.outcome]()
 
     # The person's side: looking at a code and deciding
 
@@ -263,7 +288,7 @@ class Devices:
         return DeviceView(found, self._clients.read(found.client_id), user_code, stored_scopes(found.scopes))
 
     async def decide(self, view: DeviceView, decision: Decision, role: Role, organization: str) -> bool:
-        """Approve or refuse a sign-in; False when it can no longer be decided: expired, or somebody was quicker.
+        """Approve or refuse a sign-in; False when it can no longer be decided: expired, decided, or its client deleted.
 
         Approving fixes the organization and the scopes (D12), keeps the client, and makes the app that the client's API
         keys will belong to. Raises Forbidden when the person's role allows nothing of what was asked for.
@@ -283,6 +308,10 @@ class Devices:
         }
 
         async def work(tx: Transaction) -> bool:
+            if decision.approve and not await self._clients.is_known(tx, device.client_id):
+                # Deleted by an operator while this sign-in was being stored or looked at.
+                await tx.run(store.FORGET_DEVICES_OF_CLIENT, {"client": device.client_id})
+                return False
             if not await tx.run(store.DECIDE, values):
                 return False
             if decision.approve:
@@ -310,14 +339,14 @@ class Devices:
         return keyed_hash(self._key, "user-code:" + user_code)
 
 
-async def _first_of(woken: asyncio.Event, gone: asyncio.Event, seconds: float) -> None:
-    """Wait until either is set, at most for so long."""
-    waits = [asyncio.ensure_future(woken.wait()), asyncio.ensure_future(gone.wait())]
-    try:
-        await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for wait in waits:
-            wait.cancel()
+def _is_pending(found: DeviceAuthorization | None) -> bool:
+    return found is not None and found.state == DeviceState.PENDING
+
+
+def _problem(outcome: PollOutcome) -> Problem:
+    """Return what a poll that gives no tokens is told."""
+    kind, detail = _PROBLEMS[outcome]
+    return kind(detail) if detail else kind()
 
 
 def app_name(client: Client) -> str:

@@ -5,13 +5,12 @@ row says which generation is the newest. So a lost answer can be given again, an
 """
 
 import uuid
-from dataclasses import dataclass
 
 from keystead.audit.service import AuditLog
 from keystead.db import Database, Transaction
 from keystead.kernel.clock import Clock
 from keystead.kernel.ids import new_id
-from keystead.kernel.problems import InvalidGrant, InvalidScope
+from keystead.kernel.problems import InvalidGrant, InvalidScope, Unavailable
 from keystead.kernel.scopes import ROLE_SCOPES, Role, Scopes, parse_scopes, stored_scopes
 from keystead.kernel.secrets import RefreshLocator, derive_refresh_token, read_refresh_token
 from keystead.kernel.settings import Settings
@@ -21,20 +20,14 @@ from keystead.oauth.rules import RefreshOutcome, decide_refresh
 from keystead.tokens.service import Tokens
 
 FIRST_GENERATION = 1
+_LOOKS = 5
+"""How often a refresh looks at its grant: a second time if somebody was quicker, and hardly ever more."""
 
 _REFUSALS = {
     RefreshOutcome.ENDED: "This sign-in has ended. Sign in again.",
     RefreshOutcome.EXPIRED: "The refresh token or the sign-in behind it has expired. Sign in again.",
     RefreshOutcome.REUSE: "This refresh token was used before, so the sign-in has ended. Sign in again.",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class _Refreshed:
-    grant: Grant
-    outcome: RefreshOutcome
-    generation: int
-    refresh_expires_at: int
 
 
 class Grants:
@@ -96,22 +89,27 @@ class Grants:
             raise InvalidGrant("This refresh token was not issued here, or it is not complete.")
         now = self._clock.now()
         grant_id = str(uuid.UUID(bytes=locator.grant))
-
-        async def work(tx: Transaction) -> _Refreshed:
-            grant = await tx.one(store.GRANT_BY_ID, {"grant_id": grant_id})
+        for _ in range(_LOOKS):
+            grant = await self._db.one(store.GRANT_BY_ID, {"grant_id": grant_id})
             if grant is None:
                 raise InvalidGrant(_REFUSALS[RefreshOutcome.ENDED])
             if client_id is not None and client_id != grant.client_id:
                 raise InvalidGrant("This refresh token was issued to another client.")
-            self._narrowed(grant, scope)
-            return await self._step(tx, grant, locator.generation, now, address)
-
-        done = await self._db.write(work)
-        if done.outcome not in {RefreshOutcome.ROTATE, RefreshOutcome.REPLAY}:
-            raise InvalidGrant(_REFUSALS[done.outcome])
-        return await self._token_set(
-            done.grant, done.generation, done.refresh_expires_at, self._narrowed(done.grant, scope), now
-        )
+            scopes = self._narrowed(grant, scope)
+            outcome = self._decide(grant, locator.generation, now)
+            if outcome is RefreshOutcome.REPLAY:
+                return await self._token_set(grant, locator.generation + 1, grant.refresh_expires_at, scopes, now)
+            if outcome is RefreshOutcome.ROTATE:
+                until = min(now + self._settings.refresh_token_ttl, grant.expires_at)
+                rotated = {"grant_id": grant_id, "spent": locator.generation, "now": now, "refresh_until": until}
+                if await self._db.run(store.ROTATE, rotated):
+                    return await self._token_set(grant, locator.generation + 1, until, scopes, now)
+            elif outcome is not RefreshOutcome.REUSE or await self._end_for_reuse(
+                grant_id, locator.generation, now, address
+            ):
+                raise InvalidGrant(_REFUSALS[outcome])
+            # Something happened to the grant after it was read: look again.
+        raise Unavailable("This sign-in is being used by many at once. Try again.")
 
     async def revoke(self, token: str, *, address: str | None = None) -> None:
         """End the grant behind a refresh token, whichever of its generations it is; unknown tokens are ignored.
@@ -140,42 +138,41 @@ class Grants:
 
         await self._db.write(work)
 
-    async def _step(self, tx: Transaction, grant: Grant, generation: int, now: int, address: str | None) -> _Refreshed:
-        """Do what the rules decide, in one conditional statement."""
-        outcome = decide_refresh(
+    def _decide(self, grant: Grant, generation: int, now: int) -> RefreshOutcome:
+        return decide_refresh(
             grant,
             generation,
             now,
             replay_ttl=self._settings.refresh_replay_ttl,
             race_ttl=self._settings.refresh_race_ttl,
         )
-        until = grant.refresh_expires_at
-        if outcome is RefreshOutcome.ROTATE:
-            until = min(now + self._settings.refresh_token_ttl, grant.expires_at)
-            values = {"grant_id": grant.grant_id, "spent": generation, "now": now, "refresh_until": until}
-            if not await tx.run(store.ROTATE, values):
-                outcome = RefreshOutcome.REPLAY  # another node rotated this very token a moment ago
-        elif outcome is RefreshOutcome.REUSE:
-            await self._end_for_reuse(tx, grant, generation, now, address)
-        return _Refreshed(grant, outcome, generation + 1, until)
 
-    async def _end_for_reuse(
-        self, tx: Transaction, grant: Grant, generation: int, now: int, address: str | None
-    ) -> None:
-        if not await tx.run(store.END_GRANT, {"grant_id": grant.grant_id, "now": now, "because": "reuse"}):
-            return
-        await self._audit.record(
-            tx,
-            "grant:reuse",
-            actor_id=grant.user_id,
-            organization_id=grant.organization_id,
-            target=grant.grant_id,
-            address=address,
-            client_id=grant.client_id,
-            generation=generation,
-            newest=grant.generation,
-        )
-        await tx.announce(f"grant:{grant.grant_id}")
+    async def _end_for_reuse(self, grant_id: str, generation: int, now: int, address: str | None) -> bool:
+        """End a grant whose token was copied, once; False when by now the token leads somewhere again."""
+
+        async def work(tx: Transaction) -> bool:
+            grant = await tx.one(store.GRANT_BY_ID, {"grant_id": grant_id})
+            if grant is None:
+                return True
+            outcome = self._decide(grant, generation, now)
+            if outcome is not RefreshOutcome.REUSE:
+                return outcome is RefreshOutcome.ENDED
+            await tx.run(store.END_GRANT, {"grant_id": grant_id, "now": now, "because": "reuse"})
+            await self._audit.record(
+                tx,
+                "grant:reuse",
+                actor_id=grant.user_id,
+                organization_id=grant.organization_id,
+                target=grant_id,
+                address=address,
+                client_id=grant.client_id,
+                generation=generation,
+                newest=grant.generation,
+            )
+            await tx.announce(f"grant:{grant_id}")
+            return True
+
+        return await self._db.write(work)
 
     def _narrowed(self, grant: Grant, scope: str | None) -> Scopes:
         """Return the scopes of the next access token: those asked for, else all that were granted."""

@@ -33,6 +33,18 @@ class Client:
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """A client, and what tells whether it was deleted since: how often its description was, when its id was made.
+
+    A client that is built in has no fingerprint and cannot be deleted.
+    """
+
+    client: Client
+    fingerprint: str = ""
+    generation: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class DeviceAuthorization:
     """One pending or decided sign-in, as stored."""
 
@@ -92,7 +104,10 @@ class TokenSet:
 
 @dataclass(frozen=True, slots=True)
 class TokenRequest:
-    """A token request, parsed once, and the address that it came from. What is absent is None."""
+    """A token request, parsed once, and the address that it came from. What is absent is None.
+
+    ``wait`` is for how many seconds the client prefers to wait for an answer (RFC 7240, section 4.3).
+    """
 
     grant_type: str
     client_id: str | None
@@ -100,6 +115,7 @@ class TokenRequest:
     refresh_token: str | None
     scope: str | None
     address: str | None = None
+    wait: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

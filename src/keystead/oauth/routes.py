@@ -4,14 +4,16 @@ Through FastAPI the same endpoint costs half as much again (``docs/decisions/tok
 compact JSON, on which clients rely when they search the text. ``openapi.py`` describes the endpoints.
 """
 
-import asyncio
 import json
+import re
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any, Final
 
 import msgspec
 
 from keystead.kernel.problems import (
+    AuthorizationPending,
     InvalidClientMetadata,
     InvalidRequest,
     MethodNotAllowed,
@@ -23,7 +25,7 @@ from keystead.kernel.scopes import format_scopes
 from keystead.oauth.models import Client, TokenRequest, TokenSet
 from keystead.oauth.service import DEVICE_CODE as DEVICE_GRANT
 from keystead.oauth.service import OAuth
-from keystead.wire.answers import DEVICE_PAGE, Answer
+from keystead.wire.answers import DEVICE_PAGE, Answer, Surface, answer
 from keystead.wire.asgi import App, Receive, Scope, Send, header, read_body, send_answer, until_gone
 from keystead.wire.caller import caller_of
 from keystead.wire.forms import media_type, parse_form, required
@@ -37,6 +39,10 @@ REVOKE: Final = "/getServiceKeys/token/revoke"
 _encode = msgspec.json.Encoder().encode
 _NO_STORE: Final = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 _HEADERS: Final = {"Content-Type": "application/json", **_NO_STORE}
+_PENDING: Final = answer(AuthorizationPending(), Surface.OAUTH, "", lambda *_: b"")
+"""What nearly every poll is told, written once."""
+_PREFER: Final = b"prefer"
+_WAIT: Final = re.compile(r"\s*wait\s*=\s*\"?([0-9]{1,9})\"?\s*(?:;|\Z)", re.IGNORECASE)
 
 Handler = Callable[[Scope, Receive], Awaitable[Answer]]
 
@@ -95,13 +101,12 @@ class OAuthRoutes:
             refresh_token=form.get("refresh_token"),
             scope=form.get("scope"),
             address=caller_of(scope).address,
+            wait=preferred_wait(scope),
         )
-        gone = asyncio.Event()
-        watching = asyncio.ensure_future(until_gone(receive, gone))
         try:
-            return _ok(_tokens(await self._oauth.token(request, gone)))
-        finally:
-            watching.cancel()
+            return _ok(_tokens(await self._oauth.token(request, partial(until_gone, receive))))
+        except AuthorizationPending:
+            return _PENDING
 
     async def revoke(self, scope: Scope, receive: Receive) -> Answer:
         """End the grant behind a refresh token; always 200 for a token, known or not (RFC 7009, section 2.2)."""
@@ -134,6 +139,19 @@ def _posted(handler: Handler) -> App:
 
 async def _form(scope: Scope, receive: Receive) -> Mapping[str, str]:
     return parse_form(await read_body(receive), header(scope, b"content-type"))
+
+
+def preferred_wait(scope: Scope) -> int | None:
+    """Return the seconds of the preference ``wait`` (RFC 7240, section 4.3), or None.
+
+    The first one counts, and whatever is not one is passed over, as section 2 of the RFC has it.
+    """
+    for name, value in scope["headers"]:
+        if name == _PREFER:
+            for part in bytes(value).decode("latin-1").split(","):
+                if found := _WAIT.match(part):
+                    return int(found[1])
+    return None
 
 
 def _parse_json(body: bytes, content_type: str) -> Any:

@@ -29,10 +29,13 @@ class PollOutcome(Enum):
     SLOW_DOWN = "slow_down"
 
 
-def decide_poll(found: DeviceAuthorization | None, client_id: str, now_ms: int) -> PollOutcome:
+def decide_poll(
+    found: DeviceAuthorization | None, client_id: str, now_ms: int, last_poll_ms: int | None = None
+) -> PollOutcome:
     """Return what a poll gets. A decided code is answered with its result however early the poll comes (D1).
 
-    A code of another client is as unknown as one that never was (RFC 6749, section 5.2).
+    ``last_poll_ms`` is an arrival that is not stored yet. A code of another client is as unknown as one that never was
+    (RFC 6749, section 5.2).
     """
     if found is None or found.client_id != client_id:
         return PollOutcome.UNKNOWN
@@ -44,17 +47,20 @@ def decide_poll(found: DeviceAuthorization | None, client_id: str, now_ms: int) 
         return PollOutcome.DENIED
     if found.state == DeviceState.APPROVED:
         return PollOutcome.REDEEM
-    return PollOutcome.SLOW_DOWN if too_early(found, now_ms) else PollOutcome.PENDING
+    return PollOutcome.SLOW_DOWN if too_early(found, now_ms, last_poll_ms) else PollOutcome.PENDING
 
 
-def too_early(found: DeviceAuthorization, now_ms: int) -> bool:
+def too_early(found: DeviceAuthorization, now_ms: int, last_poll_ms: int | None = None) -> bool:
     """Tell whether a poll came before its interval, measured from one arrival to the next. The first may come at once.
 
-    A clock that went backwards punishes nobody.
+    The last arrival is the later one of what is stored and ``last_poll_ms``. A clock that went backwards punishes
+    nobody.
     """
-    if found.last_poll_ms is None:
+    stored = found.last_poll_ms
+    last = stored if last_poll_ms is None or (stored is not None and stored > last_poll_ms) else last_poll_ms
+    if last is None:
         return False
-    passed = now_ms - found.last_poll_ms
+    passed = now_ms - last
     return 0 <= passed < found.interval * 1000 - POLL_TOLERANCE_MS
 
 

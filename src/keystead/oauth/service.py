@@ -1,6 +1,5 @@
 """The token endpoint's use case: the same phases for every grant type, and one small object for each of them."""
 
-import asyncio
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -9,7 +8,7 @@ from keystead.oauth.clients import Clients
 from keystead.oauth.devices import Devices
 from keystead.oauth.grants import Grants
 from keystead.oauth.models import TokenRequest, TokenSet
-from keystead.oauth.waiting import WaitingRoom
+from keystead.oauth.waiting import UntilGone, WaitingRoom
 
 DEVICE_CODE: Final = "urn:ietf:params:oauth:grant-type:device_code"
 REFRESH_TOKEN: Final = "refresh_token"  # noqa: S105 - the name of a grant type
@@ -18,7 +17,7 @@ REFRESH_TOKEN: Final = "refresh_token"  # noqa: S105 - the name of a grant type
 class GrantType(Protocol):
     """What one grant type does with a token request."""
 
-    async def exchange(self, request: TokenRequest, gone: asyncio.Event) -> TokenSet:
+    async def exchange(self, request: TokenRequest, until_gone: UntilGone) -> TokenSet:
         """Return tokens, or raise the problem that RFC 6749 or RFC 8628 names."""
         ...
 
@@ -29,13 +28,13 @@ class DeviceCodeGrant:
 
     devices: Devices
 
-    async def exchange(self, request: TokenRequest, gone: asyncio.Event) -> TokenSet:
+    async def exchange(self, request: TokenRequest, until_gone: UntilGone) -> TokenSet:
         """Redeem a device code."""
         if request.client_id is None:
             raise InvalidRequest("The parameter 'client_id' is missing.")
         if request.device_code is None:
             raise InvalidRequest("The parameter 'device_code' is missing.")
-        return await self.devices.redeem(request.device_code, request.client_id, gone)
+        return await self.devices.redeem(request.device_code, request.client_id, until_gone, wait=request.wait)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +43,7 @@ class RefreshTokenGrant:
 
     grants: Grants
 
-    async def exchange(self, request: TokenRequest, gone: asyncio.Event) -> TokenSet:
+    async def exchange(self, request: TokenRequest, until_gone: UntilGone) -> TokenSet:
         """Rotate a refresh token."""
         if request.refresh_token is None:
             raise InvalidRequest("The parameter 'refresh_token' is missing.")
@@ -67,7 +66,7 @@ class OAuth:
             REFRESH_TOKEN: RefreshTokenGrant(grants),
         }
 
-    async def token(self, request: TokenRequest, gone: asyncio.Event) -> TokenSet:
+    async def token(self, request: TokenRequest, until_gone: UntilGone) -> TokenSet:
         """Return tokens for a token request (RFC 6749, section 3.2).
 
         Raises UnsupportedGrantType, InvalidClient for an id that is not ours, and what the grant type raises.
@@ -77,4 +76,4 @@ class OAuth:
             raise UnsupportedGrantType()
         if request.client_id is not None:
             self.clients.read(request.client_id)
-        return await grant_type.exchange(request, gone)
+        return await grant_type.exchange(request, until_gone)

@@ -2,7 +2,21 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import BigInteger, bindparam, delete, func, literal_column, select, update
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Text,
+    bindparam,
+    cast,
+    column,
+    delete,
+    func,
+    insert,
+    literal_column,
+    or_,
+    select,
+    update,
+)
 
 from keystead.db import Command, Query, insert_into, upsert
 from keystead.db.identity import IDENTITY_COLUMNS, joined_to_identity
@@ -26,17 +40,57 @@ NEXT_GENERATION = Command(
 KEEP_CLIENT = Command(upsert(client).values({c.name: bindparam(c.name) for c in client.c}).on_conflict_do_nothing())
 # Device authorizations
 
-INSERT_DEVICE = Command(insert_into(device_authorization))
+_UNDECIDED = {
+    "last_poll_ms", "decided_at", "decided_by", "decided_session", "organization_id", "granted_scopes",
+}  # fmt: skip
+_FRESH = [column for column in _device if column.name not in _UNDECIDED]
+_generation = (
+    select(client_generation.c.generation)
+    .where(client_generation.c.fingerprint == bindparam("fingerprint"))
+    .scalar_subquery()
+)
+ISSUE_DEVICE = Command(
+    insert(device_authorization).from_select(
+        [column.name for column in _FRESH],
+        select(*(bindparam(f"new_{column.name}", type_=column.type) for column in _FRESH)).where(
+            func.coalesce(_generation, literal_column("0")) == bindparam("generation", type_=BigInteger)
+        ),
+    )
+)
+"""Store a fresh device authorization, unless its client was deleted."""
+
 DEVICE_BY_CODE = Query(
     select(*_DEVICE_COLUMNS).where(_device.device_code_hash == bindparam("hash")), DeviceAuthorization
 )
 DEVICE_BY_USER_CODE = Query(
     select(*_DEVICE_COLUMNS).where(_device.user_code_hash == bindparam("hash")), DeviceAuthorization
 )
-RECORD_POLL = Command(
+_arrived = func.json_each(bindparam("arrived", type_=JSON)).table_valued(
+    column("key", Text), column("value", JSON), name="arrived"
+)
+_arrived_at = cast(cast(_arrived.c.value, Text), BigInteger)
+RECORD_ARRIVALS = Command(
     update(device_authorization)
-    .where(_device.id == bindparam("device_id"), _device.state == DeviceState.PENDING.value)
-    .values(last_poll_ms=bindparam("now_ms"), interval=_device.interval + bindparam("grow"))
+    .where(
+        _device.id == _arrived.c.key,
+        _device.state == DeviceState.PENDING.value,
+        or_(
+            _device.last_poll_ms.is_(None),
+            _device.last_poll_ms < _arrived_at,
+            _device.last_poll_ms > bindparam("now_ms"),  # by a clock that was ahead of ours, or was set back
+        ),
+    )
+    .values(last_poll_ms=_arrived_at)
+)
+"""Keep the arrivals of polls: a JSON object of device ids and Unix milliseconds. A later arrival stays."""
+GROW_INTERVAL = Command(
+    update(device_authorization)
+    .where(
+        _device.id == bindparam("device_id"),
+        _device.state == DeviceState.PENDING.value,
+        _device.expires_at > bindparam("now"),
+    )
+    .values(interval=_device.interval + bindparam("grow"), last_poll_ms=bindparam("now_ms"))
 )
 DECIDE = Command(
     update(device_authorization)

@@ -1,6 +1,5 @@
 """Speaking ASGI without a framework, for the doors that every request passes and the endpoints that must be quick."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -49,8 +48,7 @@ async def send_answer(send: Send, found: Answer) -> None:
     await send({"type": "http.response.body", "body": found.body})
 
 
-async def until_gone(receive: Receive, gone: asyncio.Event) -> None:
-    """Set ``gone`` when the client closes the connection; run beside a held request whose body was read."""
+async def until_gone(receive: Receive) -> None:
+    """Wait until the client closes the connection. The body was read; to stop waiting loses nothing."""
     while (await receive())["type"] != "http.disconnect":
         pass
-    gone.set()
