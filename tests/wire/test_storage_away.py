@@ -149,6 +149,22 @@ async def test_a_storage_that_stays_away_is_asked_about_once_a_second_and_by_no_
         assert 1 <= after - before <= 3
 
 
+async def test_a_storage_that_keeps_falling_silent_is_not_asked_again_at_once(
+    new_valkey: Callable[..., ValkeyServer],
+) -> None:
+    server = new_valkey()
+    async with hasty_nodes(server.url, "30/hour", 1) as (node,):
+        for _ in range(2):
+            await until(lambda: node.sharing == "shared")
+            begin = time.monotonic()
+            server.pause()
+            await charge(node, "sign_in")
+            assert node.sharing == "away"
+            server.resume()
+            await until(lambda: node.sharing == "shared")
+            assert time.monotonic() - begin > 1
+
+
 async def test_what_a_node_counted_by_itself_is_told_when_the_storage_is_back(
     new_valkey: Callable[..., ValkeyServer],
 ) -> None:
