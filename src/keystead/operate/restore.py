@@ -20,7 +20,7 @@ import click
 from keystead.cli.options import data_option, examples
 from keystead.cli.refusal import Refusal
 from keystead.db.installation import DATABASE_FILE
-from keystead.db.master_secret import MASTER_SECRET_FILE
+from keystead.db.master_secret import MASTER_SECRET_FILE, PURPOSE
 from keystead.kernel.sealing import WrongKey, master_key, open_sealed
 from keystead.kernel.secrets import Secret
 from keystead.operate.backup import (
@@ -32,8 +32,6 @@ from keystead.operate.backup import (
 )
 
 _STAGE: Final = ".restore-"
-_PURPOSE: Final = "root"
-"""What the sealed root key is called under the seal, as in ``db.installation``."""
 _SIDES: Final = ("-wal", "-journal")
 """What SQLite may have written beside a database and not yet into it. A -shm file is made anew from the -wal."""
 _LOCKS: Final = (0x40000000, 512)
@@ -106,7 +104,7 @@ class Judge:
 
 def _opens(secret: Secret, sealed: bytes) -> bool:
     try:
-        open_sealed(master_key(secret), sealed, _PURPOSE)
+        open_sealed(master_key(secret), sealed, PURPOSE)
     except WrongKey:
         return False
     return True
