@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from alembic.config import Config
     from sqlalchemy import Connection
 
 _CONNECT_SECONDS: Final = 5.0
@@ -72,7 +73,7 @@ async def migrate_postgres(url: str) -> None:
 
     connection = await asyncpg.connect(url, timeout=_CONNECT_SECONDS)
     try:
-        if await _postgres_revision(connection) == NEWEST:
+        if await postgres_revision(connection) == NEWEST:
             return
         await _make_lock(connection)
     finally:
@@ -95,15 +96,22 @@ async def migrate_postgres(url: str) -> None:
         await engine.dispose()
 
 
-def _upgrader() -> "Callable[[Connection], None]":
-    """Return what runs the missing steps over a connection that has begun. It raises NewerDatabase."""
-    from alembic import command
+def migrations() -> "Config":
+    """Return where Alembic finds the steps."""
     from alembic.config import Config
-    from alembic.util.exc import CommandError
 
     configuration = Config()
     configuration.set_main_option("script_location", "keystead.db:migrations")
     configuration.set_main_option("path_separator", "os")
+    return configuration
+
+
+def _upgrader() -> "Callable[[Connection], None]":
+    """Return what runs the missing steps over a connection that has begun. It raises NewerDatabase."""
+    from alembic import command
+    from alembic.util.exc import CommandError
+
+    configuration = migrations()
 
     def upgrade(connection: "Connection") -> None:
         configuration.attributes["connection"] = connection
@@ -117,7 +125,8 @@ def _upgrader() -> "Callable[[Connection], None]":
     return upgrade
 
 
-async def _postgres_revision(connection: Any) -> str | None:
+async def postgres_revision(connection: Any) -> str | None:
+    """Return the revision of a PostgreSQL database, or None when it holds nothing yet."""
     import asyncpg
 
     try:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import asyncpg
 
+from keystead.db.copy_mark import refuse_half_a_copy
 from keystead.db.installation import INSERT, RESEAL, SEALED_ROOT, Keys
 from keystead.db.master_secret import MASTER_SECRET_FILE, InstallationError, check_length, secret_from_file, unseal
 from keystead.db.master_secret import PURPOSE as ROOT
@@ -53,11 +54,12 @@ def rotate_shared_master_secret(directory: Path, old: Secret | None, new: Secret
     check_length(new)
 
     async def rotate() -> None:
-        async with _Opened(url.reveal()) as connection:
+        async with connected(url.reveal()) as connection:
             row = await connection.fetchrow(f"{SEALED_ROOT.numbered.sql} FOR UPDATE")
             if row is None:
                 raise InstallationError("The database holds no installation yet.")
             sealed = SEALED_ROOT.read(row)
+            refuse_half_a_copy(sealed)
             root = unseal(sealed, old or secret_from_file(directory, sealed), _WHERE)
             fresh = {"sealed": seal(master_key(new), root, ROOT)}
             await connection.execute(RESEAL.numbered.sql, *RESEAL.bind_numbered(fresh))
@@ -65,8 +67,17 @@ def rotate_shared_master_secret(directory: Path, old: Secret | None, new: Secret
     _run_apart(rotate)
 
 
+async def check_master_secret(connection: "OwnConnection", directory: Path, given: Secret | None) -> None:
+    """Raise InstallationError unless this node's master secret opens the installation. Nothing is changed."""
+    row = await connection.fetchrow(SEALED_ROOT.numbered.sql)
+    if row is not None:
+        sealed = SEALED_ROOT.read(row)
+        refuse_half_a_copy(sealed)
+        unseal(sealed, given or secret_from_file(directory, sealed), _WHERE)
+
+
 async def _open(directory: Path, given: Secret | None, clock: Clock, url: str) -> Keys:
-    async with _Opened(url) as connection:
+    async with connected(url) as connection:
         version = connection.get_server_version().major
         if version < OLDEST_SERVER:
             raise InstallationError(f"The database is PostgreSQL {version}. Keystead needs {OLDEST_SERVER} or newer.")
@@ -93,6 +104,7 @@ async def _open_root(connection: "OwnConnection", directory: Path, given: Secret
     if row is None:
         raise InstallationError("The installation was removed from the database at this moment. Start again.")
     sealed = SEALED_ROOT.read(row)
+    refuse_half_a_copy(sealed)
     return unseal(sealed, given or secret_from_file(directory, sealed), _WHERE)
 
 
@@ -103,10 +115,11 @@ def _secret_in_file(directory: Path) -> Secret:
     return Secret(file.read_text(encoding="utf-8").strip())
 
 
-class _Opened:
-    """A connection, or the sentence that says why there is none."""
+class connected:  # noqa: N801 - it is used as a function is
+    """A connection for a while, or InstallationError with the sentence that says why there is none."""
 
     def __init__(self, url: str) -> None:
+        """Connect to ``url`` when entered."""
         self._url = url
         self._connection: OwnConnection | None = None
 
@@ -114,7 +127,7 @@ class _Opened:
         try:
             connection: OwnConnection = await asyncpg.connect(self._url, **options())
         except (OSError, TimeoutError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            raise InstallationError(f"The database cannot be reached: {_reason(error)}") from None
+            raise InstallationError(f"The database cannot be reached: {reason_of(error)}") from None
         self._connection = connection
         return connection
 
@@ -123,17 +136,19 @@ class _Opened:
             self._connection.terminate()
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception, address: str = "KEYSTEAD_DATABASE_URL") -> str:
     """Return why there is no connection, in words that hold no part of the address: it has a password in it."""
     if isinstance(error, asyncpg.InvalidPasswordError | asyncpg.InvalidAuthorizationSpecificationError):
-        return "it refuses the user or the password in KEYSTEAD_DATABASE_URL."
+        return f"it refuses the user or the password in {address}."
     if isinstance(error, asyncpg.InvalidCatalogNameError):
-        return "there is no database of the name in KEYSTEAD_DATABASE_URL."
+        return f"there is no database of the name in {address}."
     if isinstance(error, TimeoutError):
-        return "it does not answer. Check KEYSTEAD_DATABASE_URL, and that the database runs."
+        return f"it does not answer. Check {address}, and that the database runs."
+    if isinstance(error, ConnectionRefusedError):
+        return "nobody listens at the address in KEYSTEAD_DATABASE_URL. Check it, and that the database runs."
     if isinstance(error, OSError):
-        return f"{error.strerror or 'no connection'}. Check KEYSTEAD_DATABASE_URL, and that the database runs."
-    return f"{type(error).__name__}. Check KEYSTEAD_DATABASE_URL."
+        return f"{error.strerror or 'no connection'}. Check {address}, and that the database runs."
+    return f"{type(error).__name__}. Check {address}."
 
 
 def _run_apart(work: Callable[[], Coroutine[Any, Any, T]]) -> T:

@@ -6,7 +6,7 @@ Every mistake is reported at once, each in a sentence. ``docs/settings.md`` is g
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from difflib import get_close_matches
 from ipaddress import IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
@@ -24,9 +24,9 @@ from pydantic import (
     field_validator,
 )
 
-_VALKEY_SCHEMES: Final = {"valkey", "valkeys", "redis", "rediss"}
 PREFIX: Final = "KEYSTEAD_"
 FILE_NAME: Final = "keystead.toml"
+_VALKEY_SCHEMES: Final = frozenset({"valkey", "valkeys", "redis", "rediss"})
 
 
 class SettingsError(Exception):
@@ -170,14 +170,14 @@ class Settings(BaseModel):
     @field_validator("database_url")
     @classmethod
     def _a_postgres(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and urlsplit(value.get_secret_value()).scheme not in {"postgresql", "postgres"}:
+        if value is not None and not _is_address(value, {"postgresql", "postgres"}):
             raise ValueError("give a PostgreSQL address, for instance postgresql://keystead@db.example.com/keystead")
         return value
 
     @field_validator("valkey_url")
     @classmethod
     def _a_valkey(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and urlsplit(value.get_secret_value()).scheme not in _VALKEY_SCHEMES:
+        if value is not None and not _is_address(value, _VALKEY_SCHEMES):
             raise ValueError("give a Valkey or Redis address, for instance valkey://cache.example.com:6379/0")
         return value
 
@@ -187,6 +187,13 @@ class Settings(BaseModel):
         if value is not None and len(value.get_secret_value()) < 32:
             raise ValueError("use at least 32 random characters")
         return value
+
+
+def _is_address(value: SecretStr, schemes: Set[str]) -> bool:
+    try:
+        return urlsplit(value.get_secret_value()).scheme in schemes
+    except ValueError:
+        return False
 
 
 def _is_host(host: str) -> bool:

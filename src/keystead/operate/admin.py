@@ -183,15 +183,24 @@ def rotate_signing_keys(data: Path, at_once: bool) -> None:
 def rotate_master_secret(data: Path, new_secret_stdin: bool) -> None:
     """Seal the server's keys under a new master secret. No credential changes.
 
-    When the master secret is in its file, a new one is made and put in its place. When it is configured, give the new
-    one, and configure it before the server is started again.
+    When the master secret is in its file, a new one is made and put in its place. When it is configured, or nodes share
+    a database, give the new one, and configure it on every node before its server is started again.
     """
     from keystead.db import installation
+    from keystead.db.opening import database_url_of
     from keystead.operate.installation import master_secret_of, plain_errors, read_settings
 
     new = _secret_from_stdin("master secret") if new_secret_stdin else None
     with plain_errors():
-        old = master_secret_of(read_settings(data))
+        settings = read_settings(data)
+        old, url = master_secret_of(settings), database_url_of(settings)
+        if url is not None:
+            if new is None:
+                raise Refusal("Nodes share this database, so the new master secret must be given: --new-secret-stdin.")
+            from keystead.db.shared_installation import rotate_shared_master_secret
+
+            rotate_shared_master_secret(data, old, new, url)
+            return
         if old is not None and new is None:
             raise Refusal("The master secret is configured, so the new one must be given: use --new-secret-stdin.")
         installation.rotate_master_secret(data, old, new)

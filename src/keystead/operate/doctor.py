@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 import click
 
 from keystead.cli.options import data_option, examples
+from keystead.operate.finding import Finding
 
 if TYPE_CHECKING:
     from keystead.kernel.settings import Settings
@@ -32,14 +33,6 @@ RELEASED: Final = 1_763_000_000
 """A moment before this program was made, in Unix seconds: no clock that is right shows less."""
 _CLOCKS_DIFFER: Final = 60
 _PATIENCE: Final = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What one check found; ``problem`` says what is wrong and what to do, and is empty when all is well."""
-
-    name: str
-    problem: str = ""
 
 
 @click.command(
@@ -68,6 +61,7 @@ def doctor(ctx: click.Context, data: Path, url: str | None) -> None:
 def examine(data: Path) -> Iterator[Finding]:
     """Check an installation on its host."""
     from keystead.db.installation import DATABASE_FILE
+    from keystead.db.opening import database_url_of
     from keystead.kernel.settings import SettingsError
     from keystead.operate.installation import read_settings
 
@@ -85,6 +79,12 @@ def examine(data: Path) -> Iterator[Finding]:
         yield Finding("data directory", f"{data} does not exist: start the server once, or give the right directory.")
         return
     yield _modes(data)
+    url = None if settings is None else database_url_of(settings)
+    if settings is not None and url is not None:
+        from keystead.operate.shared_doctor import examine_shared
+
+        yield from examine_shared(data, settings, url)
+        return
     yield _free_disk(data)
     if not (data / DATABASE_FILE).exists():
         yield Finding("database", f"There is no database in {data}: start the server once, or put it back.")
