@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
 from types import TracebackType
@@ -24,6 +25,15 @@ T = TypeVar("T")
 
 MASTER_SECRET: Final = "the master secret that every node of a cluster is given"
 _SHOWN_OF_A_LOG: Final = 6_000
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """An API key: its id, the app that it belongs to, and its text."""
+
+    id: str
+    app_id: str
+    text: str
 
 
 class Cluster:
@@ -79,17 +89,12 @@ class Cluster:
         """Run an operator's command on the first node's host."""
         return self.nodes[0].admin(command, *arguments, stdin=stdin)
 
-    def new_key(self, title: str = "test") -> tuple[str, str]:
-        """Return a fresh API key of ada's, its id and its text."""
-        (made,) = self.new_keys([title])
-        return made
+    def new_keys(self, titles: Iterable[str]) -> list[Key]:
+        """Return fresh API keys of ada's."""
 
-    def new_keys(self, titles: Iterable[str]) -> list[tuple[str, str]]:
-        """Return fresh API keys of ada's, the id and the text of each."""
-
-        async def work(services: Services) -> list[tuple[str, str]]:
+        async def work(services: Services) -> list[Key]:
             made = [await services.keys.create_key_for_user(ADA.username, title) for title in titles]
-            return [(one.record.id, one.secret.reveal()) for one in made]
+            return [Key(one.record.id, one.record.app_id, one.secret.reveal()) for one in made]
 
         node = self.nodes[0]
         return in_process(node.data, node.settings["KEYSTEAD_DATABASE_URL"], work)
