@@ -24,6 +24,7 @@ COMMANDS: Final = {
     "admin": LazyCommand("keystead.operate.admin:admin", "Manage organizations, users and keys on this machine."),
     "backup": LazyCommand("keystead.operate.backup:backup", "Copy the database while the server runs."),
     "restore": LazyCommand("keystead.operate.restore:restore", "Put a backup in the place of the database."),
+    "db": LazyCommand("keystead.operate.database:db", "Check the database, or move it to PostgreSQL."),
     "doctor": LazyCommand("keystead.operate.doctor:doctor", "Check an installation and say what to mend."),
 }
 
