@@ -7,8 +7,9 @@ import uuid
 
 def new_id() -> str:
     """Return a fresh UUIDv7 in its canonical form; 74 of its bits are random."""
-    milliseconds = time.time_ns() // 1_000_000
-    value = milliseconds << 80 | 0x7 << 76 | secrets.randbits(12) << 64 | 0b10 << 62 | secrets.randbits(62)
+    milliseconds, random = time.time_ns() // 1_000_000, secrets.randbits(74)
+    high, low = divmod(random, 1 << 62)
+    value = milliseconds << 80 | 0x7 << 76 | high << 64 | 0b10 << 62 | low
     return str(uuid.UUID(int=value))
 
 

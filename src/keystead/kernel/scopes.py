@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 
 from keystead.kernel.problems import InvalidScope
@@ -79,6 +80,7 @@ def _named(name: str) -> str:
     return f"'{name}'" if _LIKE_A_SCOPE.match(name) else "of this name"
 
 
+@lru_cache(maxsize=256)
 def stored_scopes(text: str) -> Scopes:
     """Return the scopes of a stored list; one that this version no longer knows grants nothing and is left out."""
     known = Scope.__members__.values()
@@ -87,8 +89,12 @@ def stored_scopes(text: str) -> Scopes:
 
 def format_scopes(scopes: Iterable[Scope]) -> str:
     """Return scopes as the space-separated list of the wire, always in the same order."""
-    chosen = set(scopes)
-    return " ".join(scope for scope in Scope if scope in chosen)
+    return _formatted(frozenset(scopes))
+
+
+@lru_cache(maxsize=256)
+def _formatted(scopes: Scopes) -> str:
+    return " ".join(scope for scope in Scope if scope in scopes)
 
 
 def grantable(requested: Scopes, role: Role) -> Scopes:

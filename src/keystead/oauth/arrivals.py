@@ -9,7 +9,6 @@ import asyncio
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
@@ -30,12 +29,8 @@ _encode = msgspec.json.Encoder().encode
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """When a code was last polled here, in Unix milliseconds."""
-
-    device_id: str
-    at_ms: int
+Arrival = tuple[str, int]
+"""A device authorization's id, and when it was last polled here, in Unix milliseconds."""
 
 
 class Arrivals:
@@ -55,12 +50,13 @@ class Arrivals:
     def last(self, device_hash: bytes) -> int | None:
         """Return when a code was last polled, so far as only this process knows."""
         found = self._due.get(device_hash) or self._under_way.get(device_hash)
-        return None if found is None else found.at_ms
+        return None if found is None else found[1]
 
     def note(self, device_hash: bytes, device_id: str, at_ms: int) -> None:
         """Remember an arrival and see to it that it is written soon."""
-        self._due.pop(device_hash, None)  # so that the oldest is always the first
-        self._due[device_hash] = Arrival(device_id, at_ms)
+        if device_hash in self._due:
+            del self._due[device_hash]  # so that the oldest is always the first
+        self._due[device_hash] = (device_id, at_ms)
         if len(self._due) > MOST:
             del self._due[next(iter(self._due))]
         if self._task is None or self._task.done():
@@ -70,7 +66,7 @@ class Arrivals:
     def written_at_once(self, device_hash: bytes, device_id: str, at_ms: int) -> Iterator[None]:
         """Remember an arrival while the caller writes it, which needs no other write then."""
         self._due.pop(device_hash, None)
-        arrival = self._under_way[device_hash] = Arrival(device_id, at_ms)
+        arrival = self._under_way[device_hash] = (device_id, at_ms)
         try:
             yield
         finally:
@@ -105,14 +101,9 @@ class Arrivals:
 
     def _values(self, batch: dict[bytes, Arrival]) -> dict[str, object]:
         # Sorted, so that two nodes that write the same rows lock them in the same order.
-        arrived = {arrival.device_id: arrival.at_ms for arrival in sorted(batch.values(), key=_device_id)}
-        return {"arrived": _encode(arrived).decode(), "now_ms": self._clock.now_ms()}
+        return {"arrived": _encode(dict(sorted(batch.values()))).decode(), "now_ms": self._clock.now_ms()}
 
     async def _write_on(self) -> None:
         while self._due:
             await asyncio.sleep(WRITE_EVERY)
             await self.write()
-
-
-def _device_id(arrival: Arrival) -> str:
-    return arrival.device_id

@@ -35,6 +35,7 @@ from keystead.oauth.models import (
     DeviceState,
     DeviceView,
     Grant,
+    PolledDevice,
     Standing,
     TokenSet,
 )
@@ -173,17 +174,19 @@ class Devices:
             raise AuthorizationPending()
         return await self._hold(poll, place, seconds, heard)
 
-    async def _read(self, poll: _Poll) -> DeviceAuthorization | None:
-        return await self._db.one(store.DEVICE_BY_CODE, {"hash": poll.device_hash})
+    async def _read(self, poll: _Poll) -> PolledDevice | None:
+        return await self._db.one(store.POLLED_DEVICE, {"hash": poll.device_hash})
 
-    def _longest_hold(self, device: DeviceAuthorization, wait: int | None) -> float:
+    def _longest_hold(self, device: PolledDevice, wait: int | None) -> float:
         """Return for how many seconds a poll may be held; 0 in the settings is an operator's no to all of them."""
         most = self._settings.device_poll_hold
-        if most and wait is not None:
+        if not most:
+            return 0
+        if wait is not None:
             most = min(wait, LONGEST_HOLD)
         return min(most, device.expires_at - self._clock.now_ms() / 1000)
 
-    async def _slow_down(self, poll: _Poll, device: DeviceAuthorization) -> TokenSet:
+    async def _slow_down(self, poll: _Poll, device: PolledDevice) -> TokenSet:
         """Make the interval longer, for good and for every process, and say so; unless the code was just decided."""
         grown = {"device_id": device.id, "now_ms": poll.arrived, "now": self._clock.now(), "grow": SLOW_DOWN_STEP}
         with self.arrivals.written_at_once(poll.device_hash, device.id, poll.arrived):
@@ -216,24 +219,22 @@ class Devices:
                 raise AuthorizationPending()
             return await self._result(poll, outcome, found)
 
-    async def _result(self, poll: _Poll, outcome: PollOutcome, device: DeviceAuthorization | None) -> TokenSet:
+    async def _result(self, poll: _Poll, outcome: PollOutcome, device: PolledDevice | None) -> TokenSet:
         """Redeem an approved sign-in, and tell of any other by its problem."""
         if outcome is not PollOutcome.REDEEM or device is None:
             raise _problem(outcome)
-        grant = await self._redeem(device)
+        grant = await self._redeem(device.id)
         if grant is None:  # somebody else was quicker, or it was taken away
             raise _problem(decide_poll(await self._read(poll), poll.client_id, self._clock.now_ms()))
         return await self._grants.first_tokens(grant)
 
-    async def _redeem(self, device: DeviceAuthorization) -> Grant | None:
-        """Open the grant of an approved sign-in, once; None when there is nothing left to redeem.
-
-        What was decided never changes, so only whether it was redeemed already is asked again.
-        """
+    async def _redeem(self, device_id: str) -> Grant | None:
+        """Open the grant of an approved sign-in, once; None when there is nothing left to redeem."""
         now = self._clock.now()
 
         async def work(tx: Transaction) -> Grant | None:
-            if not await tx.run(store.CONSUME, {"device_id": device.id, "now": now}):
+            device = await tx.one(store.CONSUME, {"device_id": device_id, "now": now})
+            if device is None:
                 return None
             grant = await self._grants.open(tx, device, now)
             if grant is None:
@@ -339,7 +340,7 @@ class Devices:
         return keyed_hash(self._key, "user-code:" + user_code)
 
 
-def _is_pending(found: DeviceAuthorization | None) -> bool:
+def _is_pending(found: PolledDevice | None) -> bool:
     return found is not None and found.state == DeviceState.PENDING
 
 

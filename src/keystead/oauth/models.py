@@ -65,6 +65,18 @@ class DeviceAuthorization:
 
 
 @dataclass(frozen=True, slots=True)
+class PolledDevice:
+    """What a poll needs to know of a device authorization."""
+
+    id: str
+    client_id: str
+    expires_at: int
+    interval: int
+    last_poll_ms: int | None
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
 class Grant(Identity):
     """A user's standing permission to a client, with the user and the organization that it was given in."""
 

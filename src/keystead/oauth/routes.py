@@ -7,7 +7,7 @@ compact JSON, on which clients rely when they search the text. ``openapi.py`` de
 import json
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Final
 
 import msgspec
@@ -43,6 +43,7 @@ _PENDING: Final = answer(AuthorizationPending(), Surface.OAUTH, "", lambda *_: b
 """What nearly every poll is told, written once."""
 _PREFER: Final = b"prefer"
 _WAIT: Final = re.compile(r"\s*wait\s*=\s*\"?([0-9]{1,9})\"?\s*(?:;|\Z)", re.IGNORECASE)
+_limit_key = lru_cache(maxsize=4_096)(limit_key_of_address)
 
 Handler = Callable[[Scope, Receive], Awaitable[Answer]]
 
@@ -67,7 +68,7 @@ class OAuthRoutes:
 
     async def register(self, scope: Scope, receive: Receive) -> Answer:
         """Register a client (RFC 7591); the answer echoes what took effect."""
-        await self._limiter.charge("registration", limit_key_of_address(caller_of(scope).address))
+        await self._limiter.charge("registration", _limit_key(caller_of(scope).address))
         metadata = _parse_json(await read_body(receive), header(scope, b"content-type"))
         client = await self._oauth.clients.register(metadata)
         return _ok(_registration(client), status=201)
@@ -75,7 +76,7 @@ class OAuthRoutes:
     async def device_code(self, scope: Scope, receive: Receive) -> Answer:
         """Start a device authorization (RFC 8628, section 3.1)."""
         address = caller_of(scope).address
-        await self._limiter.charge("device_code", limit_key_of_address(address))
+        await self._limiter.charge("device_code", _limit_key(address))
         form = await _form(scope, receive)
         codes = await self._oauth.devices.issue(required(form, "client_id"), form.get("scope"), address)
         page, user_code = self._public_url + DEVICE_PAGE, codes.user_code.reveal()
@@ -92,15 +93,15 @@ class OAuthRoutes:
 
     async def token(self, scope: Scope, receive: Receive) -> Answer:
         """Exchange a device code or a refresh token for tokens (RFC 6749, section 3.2)."""
-        form = await _form(scope, receive)
-        await self._charge(scope, form)
+        form, address = await _form(scope, receive), caller_of(scope).address
+        await self._charge(address, form)
         request = TokenRequest(
             grant_type=required(form, "grant_type"),
             client_id=form.get("client_id"),
             device_code=form.get("device_code"),
             refresh_token=form.get("refresh_token"),
             scope=form.get("scope"),
-            address=caller_of(scope).address,
+            address=address,
             wait=preferred_wait(scope),
         )
         try:
@@ -110,7 +111,7 @@ class OAuthRoutes:
 
     async def revoke(self, scope: Scope, receive: Receive) -> Answer:
         """End the grant behind a refresh token; always 200 for a token, known or not (RFC 7009, section 2.2)."""
-        await self._limiter.charge("token", limit_key_of_address(caller_of(scope).address))
+        await self._limiter.charge("token", _limit_key(caller_of(scope).address))
         form = await _form(scope, receive)
         token = form.get("refresh_token") or form.get("token")
         if token is None:
@@ -118,10 +119,10 @@ class OAuthRoutes:
         await self._oauth.grants.revoke(token, address=caller_of(scope).address)
         return Answer(200, _NO_STORE, b"")
 
-    async def _charge(self, scope: Scope, form: Mapping[str, str]) -> None:
+    async def _charge(self, address: str, form: Mapping[str, str]) -> None:
         """Charge a token request; a poll over the limit is told to slow down in the words of its own protocol."""
         try:
-            await self._limiter.charge("token", limit_key_of_address(caller_of(scope).address))
+            await self._limiter.charge("token", _limit_key(address))
         except RateLimited as problem:
             if form.get("grant_type") != DEVICE_GRANT:
                 raise

@@ -9,7 +9,7 @@ from typing import Final
 
 from keystead.kernel.problems import Forbidden
 from keystead.kernel.scopes import Role, Scopes, grantable
-from keystead.oauth.models import DeviceAuthorization, DeviceState, Grant
+from keystead.oauth.models import DeviceAuthorization, DeviceState, Grant, PolledDevice
 
 SLOW_DOWN_STEP: Final = 5
 """Seconds by which the interval grows with each ``slow_down`` (RFC 8628, section 3.5)."""
@@ -30,7 +30,7 @@ class PollOutcome(Enum):
 
 
 def decide_poll(
-    found: DeviceAuthorization | None, client_id: str, now_ms: int, last_poll_ms: int | None = None
+    found: PolledDevice | None, client_id: str, now_ms: int, last_poll_ms: int | None = None
 ) -> PollOutcome:
     """Return what a poll gets. A decided code is answered with its result however early the poll comes (D1).
 
@@ -39,18 +39,19 @@ def decide_poll(
     """
     if found is None or found.client_id != client_id:
         return PollOutcome.UNKNOWN
-    if found.state == DeviceState.CONSUMED:
+    state = found.state
+    if state == DeviceState.CONSUMED:
         return PollOutcome.CONSUMED
     if now_ms >= found.expires_at * 1000:
         return PollOutcome.EXPIRED
-    if found.state == DeviceState.DENIED:
+    if state == DeviceState.DENIED:
         return PollOutcome.DENIED
-    if found.state == DeviceState.APPROVED:
+    if state == DeviceState.APPROVED:
         return PollOutcome.REDEEM
     return PollOutcome.SLOW_DOWN if too_early(found, now_ms, last_poll_ms) else PollOutcome.PENDING
 
 
-def too_early(found: DeviceAuthorization, now_ms: int, last_poll_ms: int | None = None) -> bool:
+def too_early(found: PolledDevice, now_ms: int, last_poll_ms: int | None = None) -> bool:
     """Tell whether a poll came before its interval, measured from one arrival to the next. The first may come at once.
 
     The last arrival is the later one of what is stored and ``last_poll_ms``. A clock that went backwards punishes

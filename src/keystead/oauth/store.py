@@ -21,7 +21,7 @@ from sqlalchemy import (
 from keystead.db import Command, Query, insert_into, upsert
 from keystead.db.identity import IDENTITY_COLUMNS, joined_to_identity
 from keystead.db.tables import client, client_generation, device_authorization, oauth_grant, wrong_guess
-from keystead.oauth.models import DeviceAuthorization, DeviceState, Grant
+from keystead.oauth.models import DeviceAuthorization, DeviceState, Grant, PolledDevice
 
 _device = device_authorization.c
 _grant = oauth_grant.c
@@ -62,6 +62,11 @@ ISSUE_DEVICE = Command(
 DEVICE_BY_CODE = Query(
     select(*_DEVICE_COLUMNS).where(_device.device_code_hash == bindparam("hash")), DeviceAuthorization
 )
+POLLED_DEVICE = Query(
+    select(_device.id, _device.client_id, _device.expires_at, _device.interval, _device.last_poll_ms, _device.state)
+    .where(_device.device_code_hash == bindparam("hash")),
+    PolledDevice,
+)  # fmt: skip
 DEVICE_BY_USER_CODE = Query(
     select(*_DEVICE_COLUMNS).where(_device.user_code_hash == bindparam("hash")), DeviceAuthorization
 )
@@ -108,7 +113,7 @@ DECIDE = Command(
         granted_scopes=bindparam("granted"),
     )
 )
-CONSUME = Command(
+CONSUME = Query(
     update(device_authorization)
     .where(
         _device.id == bindparam("device_id"),
@@ -116,6 +121,8 @@ CONSUME = Command(
         _device.expires_at > bindparam("now"),
     )
     .values(state=DeviceState.CONSUMED.value)
+    .returning(*_DEVICE_COLUMNS),
+    DeviceAuthorization,
 )
 FORGET_DEVICES_OF_CLIENT = Command(delete(device_authorization).where(_device.client_id == bindparam("client")))
 

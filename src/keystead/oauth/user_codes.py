@@ -1,8 +1,9 @@
 """User codes: made hard to guess and easy to type, read without regard to their dress (RFC 8628, 6.1; D6, D7)."""
 
-import secrets
 import unicodedata
 from typing import Final
+
+from keystead.kernel.secrets import random_text
 
 ALPHABET: Final = "BCDFGHJKLMNPQRSTVWXZ"
 """Twenty consonants: no vowels, so no words; 20**8 codes are 34.6 bits."""
@@ -17,7 +18,7 @@ _DRESS: Final = frozenset({"Pd", "Zs", "Zl", "Zp", "Cf", "Cc"})
 
 def new_user_code() -> str:
     """Return a fresh code in its canonical form, ``XXXX-XXXX``."""
-    return dressed("".join(secrets.choice(ALPHABET) for _ in range(LENGTH)))
+    return dressed(random_text(ALPHABET, LENGTH))
 
 
 def dressed(letters: str) -> str:

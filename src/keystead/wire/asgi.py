@@ -1,6 +1,7 @@
 """Speaking ASGI without a framework, for the doors that every request passes and the endpoints that must be quick."""
 
 from collections.abc import Awaitable, Callable, MutableMapping
+from functools import lru_cache
 from typing import Any
 
 from keystead.kernel.problems import BodyTooLarge, InvalidRequest
@@ -40,10 +41,14 @@ async def read_body(receive: Receive) -> bytes:
             return b"".join(parts)
 
 
+@lru_cache(maxsize=256)
+def _encoded(headers: tuple[tuple[str, str], ...]) -> tuple[tuple[bytes, bytes], ...]:
+    return tuple((name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers)
+
+
 async def send_answer(send: Send, found: Answer) -> None:
     """Send a finished response. For HEAD the gate leaves its body out."""
-    headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in found.headers.items()]
-    headers.append((b"content-length", str(len(found.body)).encode()))
+    headers = [*_encoded(tuple(found.headers.items())), (b"content-length", b"%d" % len(found.body))]
     await send({"type": "http.response.start", "status": found.status, "headers": headers})
     await send({"type": "http.response.body", "body": found.body})
 

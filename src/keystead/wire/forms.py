@@ -6,7 +6,7 @@ A parameter that comes twice is refused; one without a value counts as absent; u
 import re
 from collections.abc import Mapping
 from typing import Final
-from urllib.parse import parse_qsl
+from urllib.parse import unquote_to_bytes
 
 from keystead.kernel.problems import InvalidRequest, UnsupportedMediaType
 
@@ -25,27 +25,36 @@ def media_type(content_type: str) -> str:
 
 def parse_form(body: bytes, content_type: str) -> Mapping[str, str]:
     """Return the parameters of a form. Raises UnsupportedMediaType and InvalidRequest."""
-    if media_type(content_type) != FORM:
+    if content_type != FORM and media_type(content_type) != FORM:
         raise UnsupportedMediaType(f"Send the parameters as {FORM}.")
     return parse_parameters(body)
 
 
 def parse_parameters(text: bytes) -> Mapping[str, str]:
     """Return the parameters of a form's body or of a query string. Raises InvalidRequest."""
+    if text.count(b"&") >= MOST_FIELDS:
+        raise InvalidRequest(f"Send at most {MOST_FIELDS} parameters.")
+    found: dict[str, str] = {}
     try:
-        pairs = parse_qsl(text.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MOST_FIELDS)
+        for pair in text.decode("ascii").split("&"):
+            if not pair:
+                continue
+            name, _, value = pair.partition("=")
+            if "%" in pair or "+" in pair:
+                name, value = _decoded(name), _decoded(value)
+            if name in found:
+                raise InvalidRequest(f"The parameter '{printable(name)}' was sent more than once.")
+            if "\x00" in value:
+                raise InvalidRequest(f"The parameter '{printable(name)}' holds a NUL character.")
+            found[name] = value
     except UnicodeDecodeError:
         raise InvalidRequest("The parameters are not valid percent-encoded UTF-8.") from None
-    except ValueError:
-        raise InvalidRequest(f"Send at most {MOST_FIELDS} parameters.") from None
-    found: dict[str, str] = {}
-    for name, value in pairs:
-        if name in found:
-            raise InvalidRequest(f"The parameter '{printable(name)}' was sent more than once.")
-        if "\x00" in value:
-            raise InvalidRequest(f"The parameter '{printable(name)}' holds a NUL character.")
-        found[name] = value
     return {name: value for name, value in found.items() if value}
+
+
+def _decoded(part: str) -> str:
+    part = part.replace("+", " ")
+    return unquote_to_bytes(part).decode() if "%" in part else part
 
 
 def required(form: Mapping[str, str], name: str) -> str:
