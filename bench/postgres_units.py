@@ -1,8 +1,8 @@
 """What does a serializable unit of work cost on PostgreSQL, and when do units get in each other's way?
 
 Sixteen chains each rotate rows of their own again and again, as refreshes do: by a read and a conditional command, or
-in a unit of work that reads and then writes. In a small table PostgreSQL reads every row to find one, so that units which
-have nothing to do with each other conflict and are begun again.
+in a unit of work that reads and then writes. In a small table PostgreSQL reads every row to find one, so that units
+which have nothing to do with each other conflict and are begun again.
 """
 
 import asyncio
