@@ -65,12 +65,11 @@ class Valkey:
         parts = urlsplit(url.reveal())
         address = urlunsplit(parts._replace(scheme=_SCHEMES.get(parts.scheme, parts.scheme)))
         try:
-            # A connection may have been closed while it was idle, so each command may try twice.
             self._client: Any = Redis.from_url(  # its commands are not typed
                 address,
                 socket_timeout=None,  # `count` has a time-out of its own
                 socket_connect_timeout=patience_ms / 1000,
-                retry=Retry(NoBackoff(), 1),
+                retry=Retry(NoBackoff(), 0),  # once more could count twice
                 protocol=2,
             )
         except ValueError:
