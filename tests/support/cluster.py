@@ -50,6 +50,7 @@ class Cluster:
         """Make the nodes' directories in ``directory``. Nothing runs before ``start``."""
         addresses = [urls] * size if isinstance(urls, str) else list(urls)
         shared = {"KEYSTEAD_MASTER_SECRET": MASTER_SECRET, "KEYSTEAD_LOG_LEVEL": "WARNING", **(settings or {})}
+        self.database = addresses[0]
         self.nodes = [
             KeysteadServer(directory / f"node-{number}", {**shared, "KEYSTEAD_DATABASE_URL": url}, port=free_port())
             for number, url in enumerate(addresses)
@@ -96,8 +97,7 @@ class Cluster:
             made = [await services.keys.create_key_for_user(ADA.username, title) for title in titles]
             return [Key(one.record.id, one.record.app_id, one.secret.reveal()) for one in made]
 
-        node = self.nodes[0]
-        return in_process(node.data, node.settings["KEYSTEAD_DATABASE_URL"], work)
+        return in_process(self.nodes[0].data, self.database, work)
 
     def sign_in(self, number: int = 1) -> list[Tokens]:
         """Sign ``number`` devices in for ada, each by the next node, and return their tokens."""
