@@ -5,6 +5,7 @@ run, in turn (A B A B), and told as the median of the rounds with the lowest and
 """
 
 import datetime
+import json
 import os
 import platform
 import sqlite3
@@ -13,7 +14,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 
@@ -70,10 +71,40 @@ def in_turn(rounds: int, cases: Mapping[str, Case]) -> dict[str, dict[str, Sprea
     return {name: {figure: Spread(values) for figure, values in rows.items()} for name, rows in found.items()}
 
 
+def shares(
+    found: Mapping[str, Mapping[str, Spread]], name: str, base: str, figure: str = "rate", base_figure: str = ""
+) -> Spread:
+    """Return how many times a case's figure is the other's, round by round."""
+    pairs = zip(found[name][figure].values, found[base][base_figure or figure].values, strict=True)
+    return Spread([one / other for one, other in pairs])
+
+
 def ratio(found: Mapping[str, Mapping[str, Spread]], name: str, base: str, figure: str = "rate") -> str:
     """Return how many times a case's figure is the other's, round by round, as a median with its spread."""
-    pairs = zip(found[name][figure].values, found[base][figure].values, strict=True)
-    return Spread([one / other for one, other in pairs]).text(2)
+    return shares(found, name, base, figure).text(2)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A line of RESULTS.md: what was measured, what was aimed at, what was found with its spread.
+
+    ``met`` is None where nothing was aimed at, or where it could not be measured. ``way`` says what stands in the way
+    of an aim that was not met, and is shown only then.
+    """
+
+    what: str
+    aim: str
+    found: str
+    met: bool | None
+    way: str = ""
+
+
+def keep(*rows: Row) -> None:
+    """Append rows to the file that ``--results`` names, as one line of JSON each; without it nothing is kept."""
+    arguments = sys.argv[1:]
+    if "--results" in arguments:
+        with Path(arguments[arguments.index("--results") + 1]).open("a", encoding="utf-8") as file:
+            file.writelines(json.dumps(asdict(row), ensure_ascii=False) + "\n" for row in rows)
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
