@@ -152,13 +152,19 @@ def test_a_poll_is_held_through_nginx_and_answered_at_the_click(front: Front) ->
 def test_what_clients_say_of_themselves_is_replaced(front: Front) -> None:
     claims = {"X-Forwarded-For": "203.0.113.7", "Forwarded": "for=203.0.113.8", "X-Forwarded-Proto": "http"}
     with front.client() as http:
-        answer = http.get("/api/auth/session", headers={"Authorization": "Bearer nothing", **claims})
+        person = {"username": "nobody", "password": "a password of nobody's"}
+        answer = http.post("/api/sso/password/login", json=person, headers=claims)
     logs = "".join(node.log_text() for node in front.nodes)
-    hsts = answer.headers.get_list("strict-transport-security")
-    assert answer.status_code == 401
-    assert answer.json()["code"] != "https_required"
-    assert [one.startswith("max-age=") for one in hsts] == [True]
+    assert (answer.status_code, answer.json()["code"]) == (401, "wrong_sign_in")
+    assert f"sign-in refused: user unknown, address {HOST}" in logs
     assert "203.0.113" not in logs
+
+
+def test_keystead_alone_says_that_https_is_to_be_used(front: Front) -> None:
+    with front.client() as http:
+        answer = http.get("/sign-in")
+    assert answer.status_code == 200
+    assert len(answer.headers.get_list("strict-transport-security")) == 1
 
 
 def test_plain_http_is_refused_by_keystead_itself(front: Front) -> None:
