@@ -99,6 +99,11 @@ class KeysteadServer:
         """Whether the process is there."""
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def pid(self) -> int:
+        """The process's id. Raises ServerError when it does not run."""
+        return self._running_process().pid
+
     def start(self) -> None:
         """Start the process and wait for its one line. Raises ServerError with the logs if it never comes."""
         if self._process is not None:
