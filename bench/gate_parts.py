@@ -10,7 +10,6 @@ import sys
 import time
 from base64 import b64encode
 from collections.abc import Callable
-from secrets import token_hex
 from typing import Any, Final
 
 from harness import Spread, surroundings, table, workplace
@@ -115,17 +114,18 @@ def parts(gate: Any, services: Services, headers: dict[str, tuple[bytes, bytes]]
         raise RuntimeError("no credential")
     bearer = read_credential([headers["short-term token"]], "pwt") or presented
     principal: Principal = gate._authenticator.remembered(presented).principal
+    counter = services.limiter.counter("api", "someone")
     pieces: dict[str, Callable[[], object]] = {
         "judge the transport": lambda: gate._transport.judge(scope),
-        "make a request id": lambda: token_hex(8),
+        "make a request id": gate._ids.new,
         "sum the header fields": lambda: sum(len(name) + len(value) for name, value in scope["headers"]),
         "read the credential": lambda: read_credential(scope["headers"], "pwt"),
         "hash an API key, to find it in the cache": lambda: gate._authenticator._cache_key(presented),
         "hash a token, to find it in the cache": lambda: gate._authenticator._cache_key(bearer),
         "hash an API key, to find it in the database": lambda: keyed_hash(bytes(32), presented.text),
-        "ask the feed (PRAGMA data_version)": services.db.catch_up,
+        "ask the feed (PRAGMA data_version)": services.db.fresh,
         "look in the cache": lambda: gate._authenticator.cache.get(b"", 0),
-        "charge the limit, with its headers": lambda: services.limiter.charge_here("api", "someone").headers(),
+        "charge the limit, with its headers": counter.charge,
         "note the last use": lambda: gate._last_use.note(principal, 0, "127.0.0.1"),
         "count it": lambda: gate._measures.count("/verify", "GET", 200),
         "read the clock": services.clock.now,

@@ -1,26 +1,31 @@
 """The two hottest answers, beside a bare ASGI application that gives the same bytes on the same server.
 
-``.venv/bin/python bench/hot_answers.py [--quick]`` needs wrk and two cores. For each credential kind and path it prints
-requests a second, the server's CPU time for one, and p50 and p99 in ms with 16 connections that never pause, so that
-the latencies hold the queue as well. The last rows are API keys that are not remembered: as many as there are, in turn.
+``.venv/bin/python bench/hot_answers.py [--quick] [--keys 1000000]`` needs wrk and two cores. For each credential kind
+and path it prints requests a second, the server's CPU time for one, and p50 and p99 in ms with 16 connections that
+never pause, so that the latencies hold the queue as well. Then API keys that are not remembered: a hundred thousand of
+a million in turn, and, on a server that remembers a hundred credentials only, the same beside a table of a thousand.
 """
 
+import secrets
 from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Final
 
-from harness import Case, Spread, in_turn, quick, ratio, say, surroundings, table, workplace
-from people import House, api_key, inside, many, new_house, session, short_term_token, sign_in
+from harness import Case, Spread, in_turn, option, quick, ratio, say, surroundings, table, workplace
+from people import House, api_key, fill_with_keys, inside, new_house, session, short_term_token, sign_in
 from recorded import record
-from servers import Load, Served, bare, keystead, need_wrk, wrk
+from servers import Load, Served, bare, forgetful, keystead, need_wrk, wrk
 
 from keystead.app import Services
 
-ROUNDS: Final = 2 if quick() else 9
+ROUNDS: Final = 3 if quick() else 9
 SECONDS: Final = 1.0 if quick() else 2.0
-KEYS: Final = 25_000 if quick() else 100_000
-"""More than are remembered, so that asking for them in turn never finds one that is."""
+KEYS: Final = option("keys", 100_000 if quick() else 1_000_000)
+ASKED: Final = min(KEYS, 100_000)
+"""Far more than are remembered, so that asking for them in turn never finds one that is."""
+FEW: Final = 1_000
 SESSION: Final = "/api/auth/session"
 VERIFY: Final = "/verify"
 
@@ -54,14 +59,39 @@ def cases(served: Served, others: Mapping[str, Served], headers: Mapping[str, st
     return found
 
 
+def never_remembered(served: Served, path: str, place: Path, keys: int) -> Case:
+    """Return what asks for the keys in a file in turn, from another place in it each time."""
+
+    def case() -> Mapping[str, float]:
+        start = secrets.randbelow(keys)
+        load = Load(SECONDS, script="lines.lua", arguments=("header", str(place)), start=start)
+        return wrk(served, path, load)
+
+    return case
+
+
 def tell(found: Mapping[str, Mapping[str, Spread]]) -> None:
     """Print the table, each row against the bare row of its path."""
     rows = []
     for name, figures in found.items():
-        times = ratio(found, name, f"{name.partition(',')[0]}, bare ASGI")
+        base = f"{name.partition(',')[0]}, bare ASGI"
+        times, cpu, p99 = (
+            ratio(found, name, base),
+            ratio(found, base, name, "cpu"),
+            ratio(found, name, base, "p99"),
+        )
         latencies = [figures[p].text(2) for p in ("p50", "p99")]
-        rows.append([name, figures["rate"].text(), times, figures["cpu"].text(1), *latencies])
-    table(["answer", "requests a second", "of bare", "CPU, µs", "p50, ms", "p99, ms"], rows)
+        rows.append([name, figures["rate"].text(), times, figures["cpu"].text(1), cpu, *latencies, p99])
+    head = ["requests a second", "of bare", "CPU, µs", "of bare, by CPU", "p50, ms", "p99, ms", "p99, of bare"]
+    table(["answer", *head], rows)
+
+
+def filled(place: Path, keys: int) -> House:
+    """Return an installation with so many API keys; those to ask for are in the file ``<place>.keys``."""
+    house = new_house(place)
+    known = fill_with_keys(house, keys, min(keys, ASKED))
+    place.with_suffix(".keys").write_text("".join(basic(key) + "\n" for key in known), encoding="utf-8")
+    return house
 
 
 def main() -> None:
@@ -69,21 +99,25 @@ def main() -> None:
     need_wrk()
     surroundings("uvicorn", "uvloop", "httptools")
     with workplace() as place:
-        house = new_house(place / "data")
+        many, few = place / "many", place / "few"
+        house, small = filled(many, KEYS), filled(few, FEW)
         headers = inside(house.data, lambda services: credentials(services, house))
-        keys = inside(house.data, lambda services: many(KEYS, lambda: api_key(services)))
-        (place / "keys").write_text("".join(basic(key) + "\n" for key in keys), encoding="utf-8")
-        cold = Load(SECONDS, script="lines.lua", arguments=("header", str(place / "keys")))
         with keystead(house) as served:
             sent = headers["API key (Basic)"]
             one = record(served, "GET", SESSION, place / "session.json", header=sent)
             two = record(served, "GET", VERIFY, place / "verify.json", header=sent)
-            with bare(one) as other_session, bare(two) as other_verify:
-                measured = cases(served, {SESSION: other_session, VERIFY: other_verify}, headers)
+            again = replace(house, port=0)
+            with bare(one) as other, bare(two) as another, forgetful(again) as large, forgetful(small) as little:
+                measured = cases(served, {SESSION: other, VERIFY: another}, headers)
+                asked = many.with_suffix(".keys")
                 for path in (SESSION, VERIFY):
-                    measured[f"{path}, API key not remembered"] = lambda path=path: wrk(served, path, cold)  # type: ignore[misc]
-                tell(in_turn(ROUNDS, measured))
-        say(f"{KEYS:,} API keys in the table.")
+                    measured[f"{path}, API key not remembered"] = never_remembered(served, path, asked, ASKED)
+                measured[f"{SESSION}, {KEYS:,} keys"] = never_remembered(large, SESSION, asked, ASKED)
+                measured[f"{SESSION}, {FEW:,} keys"] = never_remembered(little, SESSION, few.with_suffix(".keys"), FEW)
+                found = in_turn(ROUNDS, measured)
+        tell(found)
+        cost = ratio(found, f"{SESSION}, {KEYS:,} keys", f"{SESSION}, {FEW:,} keys", "cpu")
+        say(f"A look-up among {KEYS:,} keys costs so many times what it costs among {FEW:,}: {cost}.")
 
 
 if __name__ == "__main__":

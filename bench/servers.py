@@ -133,6 +133,12 @@ def through_fastapi(house: House, **settings: str) -> Served:
     return Served(command, house.data.with_suffix(".log"), settings)
 
 
+def forgetful(house: House, **settings: str) -> Served:
+    """Return Keystead as it would be if it remembered a hundred credentials and no more."""
+    command = [sys.executable, str(HERE / "serving.py"), "forgetful", str(house.port), str(house.data)]
+    return Served(command, house.data.with_suffix(".log"), settings)
+
+
 @dataclass(frozen=True, slots=True)
 class Load:
     """How to ask: for how long, over how many connections of how many threads, with which headers or script."""
@@ -143,6 +149,8 @@ class Load:
     headers: tuple[str, ...] = ()
     script: str = "ask.lua"
     arguments: tuple[str, ...] = ()
+    start: int = 0
+    """For ``lines.lua``: after how many lines to begin."""
     expected: int = 200
     """The status of every answer, so far as wrk can tell: below 400, or not."""
 
@@ -163,7 +171,7 @@ def wrk(served: Served, path: str, load: Load) -> dict[str, float]:
         check=False,
         cwd=HERE,
         preexec_fn=pin(LOAD_CORE),
-        env={**os.environ, "EXPECTED": str(load.expected)},
+        env={**os.environ, "EXPECTED": str(load.expected), "START": str(load.start)},
     )
     used = cpu_seconds(served.pid) - before
     line = next((one for one in finished.stdout.splitlines() if one.startswith("{")), "")

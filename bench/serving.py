@@ -2,15 +2,17 @@
 
 ``serving.py bare PORT FILE`` answers what the file holds, whatever is asked: the least that any ASGI application does.
 ``serving.py fastapi PORT DATA`` is Keystead with its token endpoint moved into FastAPI.
+``serving.py forgetful PORT DATA`` is Keystead with a cache of a hundred credentials.
 """
 
 import json
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import uvicorn
 from fastapi import Depends, FastAPI, Request
@@ -27,6 +29,8 @@ from keystead.operate.serve import _config
 from keystead.wire.asgi import App, until_gone
 from keystead.wire.caller import caller_of
 from keystead.wire.forms import parse_form, required
+
+REMEMBERED: Final = 100
 
 
 def bare(file: Path) -> App:
@@ -79,6 +83,13 @@ def through_fastapi(data: Path, settings: Settings) -> App:
     return gate  # type: ignore[no-any-return]
 
 
+def forgetful(data: Path, settings: Settings) -> App:
+    """Return Keystead with a small cache, so that even a thousand API keys in turn are looked up each time."""
+    gate: Any = build_application(open_services(data, settings, SystemClock()), dev=True).asgi
+    gate._authenticator.cache._most = REMEMBERED
+    return gate  # type: ignore[no-any-return]
+
+
 class Told(uvicorn.Server):
     """uvicorn's server, which says where it listens as soon as it does."""
 
@@ -90,16 +101,18 @@ class Told(uvicorn.Server):
             sys.stdout.flush()
 
 
+VARIANTS: Final[dict[str, Callable[[Path, Settings], App]]] = {"fastapi": through_fastapi, "forgetful": forgetful}
+
+
 def main() -> None:
     """Serve one of them until told to stop."""
     variant, port, place = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
     settings = Settings()
-    if variant == "fastapi":
+    if variant in VARIANTS:
         settings = read_settings(place)
         configure_logs(settings.log_level, settings.api_key_prefix)
-    app = through_fastapi(place, settings) if variant == "fastapi" else bare(place)
-    config = _config(app, settings)
-    config.lifespan = "on" if variant == "fastapi" else "off"
+    config = _config(VARIANTS[variant](place, settings) if variant in VARIANTS else bare(place), settings)
+    config.lifespan = "on" if variant in VARIANTS else "off"
     listening = socket.create_server(("127.0.0.1", port), backlog=2_048)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     Told(config).run(sockets=[listening])

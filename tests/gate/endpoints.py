@@ -13,7 +13,7 @@ from fastapi.routing import APIRoute
 from starlette.routing import BaseRoute, Mount, Route
 
 from keystead.app import build_application, open_services
-from keystead.gate.door import SESSION, VERIFY
+from keystead.gate.hot import SESSION, VERIFY
 from keystead.gate.operations import PATHS
 from keystead.kernel.clock import SystemClock
 from keystead.kernel.settings import Settings
@@ -65,7 +65,9 @@ def endpoints(furnished: Path, scratch: Path) -> tuple[Endpoint, ...]:
         gate = build_application(services, dev=True).asgi
         inner: Any = gate._inner
         documents = list(_documents(inner))
-        found = [*_walk(inner.routes, ""), *(("POST", path, False) for path in gate._direct)]
+        paths = documents[0][1]["paths"]
+        direct = [(method.upper(), path, False) for path in gate._direct for method in paths[path]]
+        found = [*_walk(inner.routes, ""), *direct]
         found += [("GET", path, path in {SESSION, VERIFY}) for path in (SESSION, VERIFY, *sorted(PATHS))]
         return tuple(_described(method, path, guarded, documents) for method, path, guarded in found)
     finally:

@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from keystead.app import Services, open_services
 from keystead.db.feed import EVERYTHING
 from keystead.gate.authenticator import Authenticator
-from keystead.gate.cache import CredentialCache, subjects_of
+from keystead.gate.cache import MOST_SIGHTS, CredentialCache, subjects_of
 from keystead.gate.credentials import Kind, Presented
 from keystead.kernel.clock import SystemClock
 from keystead.kernel.principal import Identity, Method, Principal
@@ -93,6 +93,42 @@ def test_a_credential_that_is_found_again_with_another_user_leaves_nothing_of_th
     assert (len(cache), cache._by_subject) == (0, {})
 
 
+@pytest.mark.parametrize("subject", ["credential:c1", "user:u1", "organization:o1", EVERYTHING])
+def test_what_is_known_by_sight_is_forgotten_with_its_entry(subject: str) -> None:
+    cache = CredentialCache()
+    entry = cache.put(b"k", principal(), cache.heard)
+    cache.recognize(b"s", entry)
+    assert cache.seen(b"s", NOW) is entry
+    cache.hear(subject)
+    assert cache.seen(b"s", NOW) is None
+    cache.recognize(b"s", entry)
+    assert (cache.seen(b"s", NOW), cache._by_sight) == (None, {})
+
+
+def test_what_is_known_by_sight_is_refused_in_the_second_in_which_it_expires() -> None:
+    cache = CredentialCache()
+    cache.recognize(b"s", cache.put(b"k", principal(expires_at=NOW), cache.heard))
+    assert cache.seen(b"s", NOW - 1) is not None
+    assert cache.seen(b"s", NOW) is None
+
+
+def test_what_a_look_up_in_flight_brings_after_a_change_is_not_known_by_sight_either() -> None:
+    cache = CredentialCache()
+    heard = cache.heard
+    cache.hear("credential:c1")
+    cache.recognize(b"s", cache.put(b"k", principal(), heard))
+    assert cache.seen(b"s", NOW) is None
+
+
+def test_one_credential_in_a_thousand_dresses_takes_no_room_from_others() -> None:
+    cache = CredentialCache(most=3)
+    entries = [cache.put(bytes([number]), principal(f"c{number}"), cache.heard) for number in range(3)]
+    for number in range(1_000):
+        cache.recognize(b"%d" % number, entries[0])
+    assert len(cache._by_sight) == MOST_SIGHTS
+    assert [cache.get(bytes([number]), NOW) for number in range(3)] == entries
+
+
 class CacheMachine(RuleBasedStateMachine):
     """Puts, changes and expiries in any order, against a model that remembers nothing wrongly."""
 
@@ -113,6 +149,12 @@ class CacheMachine(RuleBasedStateMachine):
         if self.begun:
             self.cache.put(*self.begun.pop(0))
 
+    @rule(sight=st.sampled_from([b"v", b"w", b"x", b"y", b"z"]))
+    def recognize(self, sight: bytes) -> None:
+        for entry in reversed(self.cache._entries.values()):
+            self.cache.recognize(sight, entry)
+            break
+
     @rule(subject=st.sampled_from(["user:u1", "user:u2", "credential:c-a", "credential:c-b", "organization:o1", "*"]))
     def change(self, subject: str) -> None:
         self.cache.hear(subject)
@@ -123,6 +165,11 @@ class CacheMachine(RuleBasedStateMachine):
         for key in (b"a", b"b", b"c", b"d", b"e", b"f"):
             found = self.cache.get(key, NOW)
             assert found is None or key in self.true
+
+    @invariant()
+    def nothing_is_known_by_sight_that_is_not_remembered(self) -> None:
+        kept = [id(entry) for entry in self.cache._entries.values()]
+        assert all(id(entry) in kept for entry in self.cache._by_sight.values())
 
     @invariant()
     def it_is_bounded_and_its_index_fits(self) -> None:

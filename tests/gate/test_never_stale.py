@@ -1,5 +1,6 @@
 """Revoked means revoked: what another process ended is refused at the next request, caches warm or not (V1)."""
 
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -109,6 +110,39 @@ def ended_by(work: Callable[[Services], Any], address: str, data: Any, headers: 
     before = checks(address, headers, ROUNDS)
     in_process(data, address, work)
     return [before, checks(address, headers, ROUNDS)]
+
+
+def test_amid_load_a_revoked_key_is_refused_at_the_next_request(server: KeysteadServer) -> None:
+    """Requests that arrive together share a look at the feed; the one that is sent after the revoke has a new one."""
+    _, busy = new_key(server.data, server.url, "ada")
+    doomed = [new_key(server.data, server.url, "ada") for _ in range(40)]
+    stop = threading.Event()
+
+    def load() -> None:
+        with httpx.Client(base_url=server.url, headers=bearer(busy)) as client:
+            while not stop.is_set():
+                client.get("/verify")
+
+    async def revoke_each(services: Services) -> list[tuple[int, int]]:
+        statuses = []
+        async with httpx.AsyncClient(base_url=server.url) as client:
+            for key_id, key in doomed:
+                before = await client.get("/verify", headers=bearer(key))
+                await services.keys.revoke_key(key_id)
+                after = await client.get("/verify", headers=bearer(key))
+                statuses.append((before.status_code, after.status_code))
+        return statuses
+
+    loads = [threading.Thread(target=load) for _ in range(6)]
+    for thread in loads:
+        thread.start()
+    try:
+        statuses = in_process(server.data, server.url, revoke_each)
+    finally:
+        stop.set()
+        for thread in loads:
+            thread.join()
+    assert statuses == [(200, 401)] * len(doomed)
 
 
 def test_with_two_workers_a_revoked_key_is_refused_by_both(workers: Serving) -> None:

@@ -33,6 +33,7 @@ PUBLIC = {
     "GET /favicon.ico": "a file of the pages",
     "GET /.well-known/jwks.json": "public keys",
     "GET /api/platform/keys": "public keys",
+    "GET /.well-known/revocations": "ids of tokens that were taken back, for whoever verifies them",
     "GET /openapi.json": "documentation",
     "GET /account/service/openapi.json": "documentation",
     "GET /healthz": "a probe",

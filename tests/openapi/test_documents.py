@@ -12,7 +12,7 @@ import schemathesis
 from starlette.routing import BaseRoute, Mount, Route
 
 from keystead.app import build_application, open_services
-from keystead.gate.door import SESSION, VERIFY
+from keystead.gate.hot import SESSION, VERIFY
 from keystead.gate.operations import PATHS
 from keystead.kernel.settings import Settings
 from keystead.tokens.openapi import REVOCATIONS

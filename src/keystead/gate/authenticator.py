@@ -6,7 +6,8 @@ from typing import Final
 
 from keystead.db.engine import Database
 from keystead.gate.cache import CredentialCache, Entry
-from keystead.gate.credentials import Kind, Presented
+from keystead.gate.credentials import CARRIERS, LARGEST_HEADERS, Headers, Kind, Presented
+from keystead.gate.looks import Looks
 from keystead.kernel.clock import Clock
 from keystead.kernel.principal import Principal
 from keystead.kernel.problems import Unauthenticated
@@ -32,12 +33,46 @@ class Authenticator:
         """Listen to the change feed. ``key`` hashes credentials for the cache."""
         self.cache = CredentialCache()
         self._fresh: Callable[[], bool] = db.fresh
+        self.looks = Looks(db.fresh)
         self._clock = clock
         self._keyed = blake2b(key=key)
+        self._keyed_by_field = {name: blake2b(name + b": ", key=key) for name in CARRIERS}
         self._keys = keys
         self._tokens = tokens
         self._sessions = sessions
         db.listen(self.cache.hear)
+
+    def recall(self, headers: Headers) -> Entry | None:
+        """Return what is remembered of the only credential in these header fields, after hearing of every change.
+
+        None for whatever needs a closer look: fields that were not seen before, several credentials, too much. Raises
+        DatabaseError.
+        """
+        sight = self._sight(headers)
+        if sight is None or not self.looks.fresh():
+            return None
+        return self.cache.seen(sight, self._clock.now())
+
+    def recognize(self, headers: Headers, entry: Entry) -> None:
+        """Know this entry the next time that it comes in these very fields."""
+        sight = self._sight(headers)
+        if sight is not None:
+            self.cache.recognize(sight, entry)
+
+    def _sight(self, headers: Headers) -> bytes | None:
+        """Return the keyed hash of the one field that may carry a credential; None unless there is exactly one."""
+        size, found, text = 0, b"", b""
+        for name, value in headers:
+            size += len(name) + len(value)
+            if name in CARRIERS:
+                if found:
+                    return None
+                found, text = name, value
+        if not found or size > LARGEST_HEADERS:
+            return None
+        keyed = self._keyed_by_field[found].copy()
+        keyed.update(text)
+        return keyed.digest()
 
     def remembered(self, presented: Presented) -> Entry | None:
         """Return what is remembered, after hearing of every change; nothing while that may be out of date.

@@ -13,7 +13,13 @@ from typing import Final
 
 from keystead.kernel.problems import HeadersTooLarge, TwoCredentials
 
+Headers = Iterable[tuple[bytes, bytes]]
+
+CARRIERS: Final = frozenset({b"authorization", b"x-api-key", b"cookie"})
+"""The fields in which a credential may come."""
 SESSION_COOKIE: Final = b"cloud.sso"
+LARGEST_HEADERS: Final = 32_768
+"""Bytes of all names and values together."""
 LONGEST: Final = 8_192
 
 
@@ -34,7 +40,7 @@ class Presented:
     text: str
 
 
-def read_credential(headers: Iterable[tuple[bytes, bytes]], api_key_prefix: str) -> Presented | None:
+def read_credential(headers: Headers, api_key_prefix: str) -> Presented | None:
     """Return the credential of a request, or None. Raises TwoCredentials and HeadersTooLarge.
 
     What cannot be read is presented all the same, as UNREADABLE: it must not pass for no credential.

@@ -1,21 +1,25 @@
 """The door itself: one ASGI application around all others, where every request is judged, answered and counted."""
 
+import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Iterable, Mapping
-from secrets import token_hex
 from typing import Final
 
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 
 from keystead.gate.authenticator import Authenticator
-from keystead.gate.credentials import Kind, Presented, read_credential
-from keystead.gate.identity import session_body, verify_headers
+from keystead.gate.cache import Written
+from keystead.gate.credentials import LARGEST_HEADERS, Kind, Presented, read_credential
+from keystead.gate.hot import HSTS, NOSNIFF, SESSION, VERIFY, HotAnswers, session_of, verify_of
 from keystead.gate.last_use import LastUse
 from keystead.gate.measures import Measures
 from keystead.gate.operations import PATHS, Operations
 from keystead.gate.paths import NO_ROUTE, logged_path
+from keystead.gate.request_ids import RequestIds
+from keystead.gate.request_log import RequestLog
 from keystead.gate.transport import Arrival, Transport
 from keystead.kernel.clock import Clock
 from keystead.kernel.principal import Method, Principal
@@ -43,14 +47,9 @@ from keystead.wire.json_bodies import without_duplicates
 from keystead.wire.limiter import Limiter
 from keystead.wire.origin import check_same_site
 
-SESSION: Final = "/api/auth/session"
-VERIFY: Final = "/verify"
 _OWN: Final = frozenset({SESSION, VERIFY})
-LARGEST_HEADERS: Final = 32_768
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _CHARGED: Final = ("/api/", "/account/")
-_JSON: Final = (b"content-type", b"application/json")
-_NO_STORE: Final = (b"cache-control", b"no-store")
 
 _log = logging.getLogger("keystead.requests")
 
@@ -88,18 +87,57 @@ class Gate:
         self._measures = measures
         self._page = page
         self._transport = Transport(settings.trusted_proxies)
+        self._ids = RequestIds()
+        self._request_log = RequestLog(clock)
+        hot = HotAnswers(
+            dev=dev,
+            clock=clock,
+            transport=self._transport,
+            authenticator=authenticator,
+            limiter=limiter,
+            last_use=last_use,
+            measures=measures,
+            ids=self._ids,
+        )
+        self._hot = {SESSION: hot.session, VERIFY: hot.verify}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request; whatever goes wrong becomes a problem in the dialect of the path."""
-        if scope["type"] == "lifespan":
+        """Answer one request, the plain case of the two hottest questions first."""
+        hot = self._hot.get(scope.get("path", ""))
+        if hot is not None and scope["type"] == "http":
+            try:
+                answer = hot(scope)
+            except Exception:  # the long way meets it again, and says what it is
+                answer = None
+            if answer is not None:
+                start, body = answer
+                await send(start)
+                await send(body)
+                return
+        await self._answer(scope, receive, send)
+
+    async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Do what a server needs beyond requests, for as long as it runs."""
+        self._authenticator.looks.share(asyncio.get_running_loop())
+        settling = asyncio.create_task(self._measures.settle_for_ever())
+        try:
             await self._inner(scope, receive, send)
+        finally:
+            settling.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await settling
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer any request; whatever goes wrong becomes a problem in the dialect of the path."""
+        if scope["type"] == "lifespan":
+            await self._live(scope, receive, send)
             return
         if scope["type"] != "http":
             await send({"type": "websocket.close", "code": 1008})
             return
         started = time.perf_counter()
         arrival = self._transport.judge(scope)
-        reply = _Reply(send, token_hex(8), secure=arrival.secure, head=scope["method"] == "HEAD")
+        reply = _Reply(send, self._ids.new().decode(), secure=arrival.secure, head=scope["method"] == "HEAD")
         reply.path = scope["path"] if self._knows(scope["path"]) else NO_ROUTE
         try:
             await self._pass(scope, receive, reply, arrival)
@@ -151,11 +189,10 @@ class Gate:
     async def _session(self, scope: Scope, reply: "_Reply", arrival: Arrival) -> None:
         _only_get(scope)
         entry = await self._authenticator.entry(self._presented(scope))
+        self._authenticator.recognize(scope["headers"], entry)
         await self._charge(entry.principal, reply)
         self._last_use.note(entry.principal, self._clock.now(), arrival.address)
-        if not entry.session_body:
-            entry.session_body = session_body(entry.principal)
-        await reply.write((_JSON, _NO_STORE), entry.session_body)
+        await reply.write(session_of(entry))
 
     async def _verify(self, scope: Scope, reply: "_Reply", arrival: Arrival) -> None:
         """Answer a proxy that asks who is behind a request: 200, else 401 or 403, which proxies understand."""
@@ -165,12 +202,11 @@ class Gate:
         except (TwoCredentials, HeadersTooLarge) as problem:
             raise Unauthenticated(problem.detail) from None
         entry = await self._authenticator.entry(presented)
+        self._authenticator.recognize(scope["headers"], entry)
         self._last_use.note(entry.principal, self._clock.now(), arrival.address)
         if scope["query_string"]:
             _check_scope_asked_for(scope["query_string"], entry.principal)
-        if not entry.verify_headers:
-            entry.verify_headers = verify_headers(entry.principal)
-        await reply.write((*entry.verify_headers, _NO_STORE), b"")
+        await reply.write(verify_of(entry))
 
     def _presented(self, scope: Scope) -> Presented:
         presented = read_credential(scope["headers"], self._settings.api_key_prefix)
@@ -199,7 +235,7 @@ class Gate:
         return Caller(reply.request_id, arrival.address, principal, refusal)
 
     async def _charge(self, principal: Principal, reply: "_Reply") -> None:
-        reply.add((await self._limiter.charge("api", principal.credential_id)).headers())
+        reply.add((await self._limiter.charge("api", principal.credential_id)).fields())
 
     async def _flag_exposed(self, scope: Scope, arrival: Arrival) -> None:
         """Note that an API key was readable on its way here (promise W3); whatever fails, the request is refused."""
@@ -226,9 +262,14 @@ class Gate:
         self._measures.count(surface, scope["method"], reply.status)
         self._measures.observe(surface, seconds)
         if path not in PATHS:
-            facts = {"request_id": reply.request_id, "method": scope["method"], "path": reply.path}
-            took = {"status": reply.status, "milliseconds": round(seconds * 1000, 1)}
-            _log.info("request", extra={**facts, **took, "address": arrival.address})
+            self._request_log.tell(
+                reply.request_id,
+                method=scope["method"],
+                path=reply.path,
+                status=reply.status,
+                seconds=seconds,
+                address=arrival.address,
+            )
 
 
 class _Reply:
@@ -240,29 +281,29 @@ class _Reply:
         self.request_id = request_id
         self.status = 0
         self.path = NO_ROUTE
-        self._headers = [(b"x-request-id", request_id.encode()), (b"x-content-type-options", b"nosniff")]
+        self._headers = [(b"x-request-id", request_id.encode())]
         if secure:
-            self._headers.append((b"strict-transport-security", b"max-age=31536000"))
+            self._headers.append(HSTS)
 
-    def add(self, headers: Mapping[str, str]) -> None:
+    def add(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
         """Put these headers on the answer, whatever it turns out to be."""
-        self._headers += [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+        self._headers += headers
 
     async def send(self, message: Message) -> None:
         """Pass a message on."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            message["headers"] = [*message.get("headers", ()), *self._headers]
+            message["headers"] = [*message.get("headers", ()), *self._headers, NOSNIFF]
         elif self._head:
             message["body"] = b""
         await self._send(message)
 
-    async def write(self, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> None:
+    async def write(self, written: Written) -> None:
         """Answer 200 in one go."""
         self.status = 200
-        whole = [*headers, *self._headers, (b"content-length", b"%d" % len(body))]
-        await self._send({"type": "http.response.start", "status": 200, "headers": whole})
-        await self._send({"type": "http.response.body", "body": b"" if self._head else body})
+        headers = [*written.headers, *self._headers]
+        await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+        await self._send({"type": "http.response.body", "body": b""} if self._head else written.body)
 
 
 def _only_get(scope: Scope) -> None:

@@ -1,18 +1,34 @@
 """What the server counts of its requests, for ``/metrics`` (Prometheus). No label holds what a caller chose."""
 
+import asyncio
 import os
+from dataclasses import dataclass
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
 
 MULTIPROCESS_DIRECTORY: Final = "PROMETHEUS_MULTIPROC_DIR"
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+SETTLE_EVERY: Final = 1
+"""Seconds after which the other workers' files know of what one worker counted."""
 _BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
+@dataclass(slots=True)
+class Tally:
+    """How many answers of one kind there were that Prometheus's counter was not told of yet."""
+
+    counter: Counter
+    number: int = 0
+
+
 class Measures:
-    """The counters of one process; several workers add theirs up through files."""
+    """The counters of one process; several workers add theirs up through files.
+
+    A request adds one to a plain number. Prometheus's counters, which lock and write to those files, are told of many
+    at once: when somebody reads them, and every second where other workers read them.
+    """
 
     def __init__(self) -> None:
         """Start at nothing."""
@@ -33,23 +49,44 @@ class Measures:
             "keystead_credentials_remembered", "Credentials in the cache.", registry=self._registry,
             multiprocess_mode="livesum",
         )  # fmt: skip
-        self._counted: dict[tuple[str, str, int], Counter] = {}
+        self._tallies: dict[tuple[str, str, int], Tally] = {}
+
+    def tally(self, surface: str, method: str, status: int) -> Tally:
+        """Return where answers of one kind are counted, by adding to its number."""
+        shown = method if method in _METHODS else "other"
+        found = self._tallies.get((surface, shown, status))
+        if found is None:
+            found = Tally(self._requests.labels(surface, shown, str(status)))
+            self._tallies[surface, shown, status] = found
+        return found
 
     def count(self, surface: str, method: str, status: int) -> None:
         """Count one answered request."""
-        key = (surface, method, status)
-        counter = self._counted.get(key)
-        if counter is None:
-            shown = method if method in _METHODS else "other"
-            counter = self._counted[surface, shown, status] = self._requests.labels(surface, shown, str(status))
-        counter.inc()
+        self.tally(surface, method, status).number += 1
 
     def observe(self, surface: str, seconds: float) -> None:
         """Record how long an answer took."""
         self._seconds.labels(surface).observe(seconds)
 
+    def settle(self) -> None:
+        """Tell Prometheus's counters of all that was counted since the last time."""
+        for tally in self._tallies.values():
+            number, tally.number = tally.number, 0
+            if number:
+                tally.counter.inc(number)
+
+    async def settle_for_ever(self) -> None:
+        """Settle every second until cancelled, and then a last time."""
+        try:
+            while True:
+                await asyncio.sleep(SETTLE_EVERY)
+                self.settle()
+        finally:
+            self.settle()
+
     def text(self, *, polls_held: int, credentials_remembered: int) -> bytes:
         """Return everything in Prometheus's text format."""
+        self.settle()
         self._waiting.set(polls_held)
         self._remembered.set(credentials_remembered)
         if MULTIPROCESS_DIRECTORY not in os.environ:

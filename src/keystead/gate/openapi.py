@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from keystead.gate.door import SESSION, VERIFY
+from keystead.gate.hot import SESSION, VERIFY
 from keystead.gate.measures import CONTENT_TYPE
 from keystead.gate.operations import HEALTH, METRICS, READY
 from keystead.kernel.problems import (

@@ -1,0 +1,112 @@
+"""The line that tells of a request: one JSON object, whole, at once, and never the reason for which one fails (W9)."""
+
+import json
+import logging
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+
+from keystead.gate.request_log import RequestLog
+from tests.gate.serving import Furnished, Serving, furnished_server
+from tests.support.clock import ManualClock
+
+FIELDS = ["event", "level", "logger", "request_id", "method", "path", "status", "milliseconds", "address", "timestamp"]
+
+
+@pytest.fixture
+def informed() -> Iterator[None]:
+    """Let the lines be written, as they are at the usual level."""
+    log = logging.getLogger("keystead.requests")
+    before = log.level
+    log.setLevel(logging.INFO)
+    yield
+    log.setLevel(before)
+
+
+def lines_of(file: Path, *asked: tuple[str, str, str]) -> list[str]:
+    """Return the lines that tell of requests with these methods, paths and addresses."""
+    with file.open("wb") as log:
+        requests = RequestLog(ManualClock(), log.fileno())
+        for method, path, address in asked:
+            requests.tell("0" * 16, method=method, path=path, status=200, seconds=0.0123, address=address)
+    return file.read_text(encoding="utf-8").splitlines()
+
+
+@pytest.mark.usefixtures("informed")
+def test_a_line_tells_what_happened_in_the_fields_of_every_line(tmp_path: Path) -> None:
+    line = lines_of(tmp_path / "log", ("GET", "/sign-in", "192.0.2.1"))[0]
+    assert list(json.loads(line)) == FIELDS
+    assert json.loads(line) == {
+        "event": "request",
+        "level": "info",
+        "logger": "keystead.requests",
+        "request_id": "0" * 16,
+        "method": "GET",
+        "path": "/sign-in",
+        "status": 200,
+        "milliseconds": 12.3,
+        "address": "192.0.2.1",
+        "timestamp": "2025-11-22T08:26:40.000Z",
+    }
+
+
+@pytest.mark.usefixtures("informed")
+def test_no_text_breaks_out_of_its_field_or_its_line(tmp_path: Path) -> None:
+    hostile = 'a"b\\c\nd\r\u2028e\x00f{"event": 1}'
+    lines_of(tmp_path / "log", ("GET", hostile, hostile), (hostile, "/", ""), ("PROPFIND", "/", ""))
+    entries = [json.loads(line) for line in (tmp_path / "log").read_bytes().split(b"\n") if line]
+    assert [entry["path"] for entry in entries] == [hostile, "/", "/"]
+    assert [entry["method"] for entry in entries] == ["GET", "other", "other"]
+
+
+def test_where_the_level_is_higher_nothing_is_written(tmp_path: Path) -> None:
+    logging.getLogger("keystead.requests").setLevel(logging.WARNING)
+    try:
+        assert lines_of(tmp_path / "log", ("GET", "/", "192.0.2.1")) == []
+    finally:
+        logging.getLogger("keystead.requests").setLevel(logging.NOTSET)
+
+
+@pytest.mark.usefixtures("informed")
+def test_a_log_that_cannot_be_written_fails_no_request() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    RequestLog(ManualClock(), writing).tell("0" * 16, method="GET", path="/", status=200, seconds=0, address="")
+    os.close(writing)
+    RequestLog(ManualClock(), writing).tell("0" * 16, method="GET", path="/", status=200, seconds=0, address="")
+    assert logging.getLogger("keystead.requests").isEnabledFor(logging.INFO)
+
+
+def test_the_setting_log_level_silences_the_lines(furnished: Furnished, tmp_path: Path) -> None:
+    with furnished_server(furnished, tmp_path, {"KEYSTEAD_LOG_LEVEL": "WARNING"}) as server:
+        assert httpx.get(f"{server.url}/sign-in").status_code == 200
+        server.stop()
+        assert '"request"' not in server.log_text()
+
+
+def test_no_line_is_lost_when_the_process_is_killed(furnished: Furnished, tmp_path: Path) -> None:
+    with furnished_server(furnished, tmp_path, {}) as server, httpx.Client(base_url=server.url) as client:
+        ids = [client.get("/sign-in").headers["x-request-id"] for _ in range(20)]
+        client.get("/healthz")  # a line is written when its answer is on its way, so before the next request is read
+        server.kill()
+        told = [json.loads(line) for line in server.log_text().splitlines()]
+    assert [entry["request_id"] for entry in told if entry.get("path") == "/sign-in"] == ids
+
+
+def test_the_lines_of_two_workers_do_not_mix(furnished: Furnished, tmp_path: Path) -> None:
+    with Serving(tmp_path, furnished, "--dev", "--workers", "2", settings={}) as server:
+
+        def ask(_: int) -> str:
+            with httpx.Client(base_url=server.address) as client:
+                return [client.get("/sign-in").headers["x-request-id"] for _ in range(10)][-1]
+
+        with ThreadPoolExecutor(8) as pool:
+            last = set(pool.map(ask, range(16)))
+        server.stop()
+        entries = [json.loads(line) for line in server.log_text().splitlines()]
+    assert len([entry for entry in entries if entry.get("path") == "/sign-in"]) == 160
+    assert last <= {entry.get("request_id") for entry in entries}
