@@ -147,7 +147,7 @@ def test_a_verifier_that_follows_over_two_nodes_misses_nothing_in_any_order(
 
     async def story() -> None:
         await two.desks[0].db.write(clear)
-        run = Run(two, Verifier(PUBLIC_URL, two.keys))
+        run = Run(two, Verifier(frozenset({PUBLIC_URL}), two.keys))
         for kind, value in steps:
             await run.step(kind, value)
         while run.pending:

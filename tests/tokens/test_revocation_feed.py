@@ -31,7 +31,7 @@ LONG = 25
 
 
 async def verifier_of(desk: Desk) -> Verifier:
-    return Verifier(PUBLIC_URL, KeySet.import_key_set(json.loads(await desk.tokens.jwks())))
+    return Verifier(frozenset({PUBLIC_URL}), KeySet.import_key_set(json.loads(await desk.tokens.jwks())))
 
 
 async def ask(desk: Desk, verifier: Verifier, seconds: float = 0) -> set[str]:

@@ -118,7 +118,7 @@ class RevocationRoutes:
             raise MethodNotAllowed("Use GET here.", headers={"Allow": "GET, HEAD"})
         await self._limiter.charge("api", limit_key_of_address(caller_of(scope).address))
         asked = parse_parameters(scope["query_string"])
-        seconds = _seconds(asked.get("wait"), header(scope, b"prefer"))
+        seconds = seconds_to_wait(asked.get("wait"), header(scope, b"prefer"))
         gone = asyncio.Event()
         watching = asyncio.ensure_future(_note_when_gone(receive, gone))
         try:
@@ -135,7 +135,7 @@ async def _note_when_gone(receive: Receive, gone: asyncio.Event) -> None:
     gone.set()
 
 
-def _seconds(asked: str | None, prefer: str) -> int:
+def seconds_to_wait(asked: str | None, prefer: str) -> int:
     """Return for how long to hold a request. Raises InvalidRequest; a preference is never refused (RFC 7240)."""
     if asked is not None:
         if _SECONDS.match(asked) and int(asked) <= LONGEST_WAIT:
