@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from keystead.kernel.settings import PREFIX, Settings, SettingsError, load_settings
+from keystead.kernel.settings import PREFIX, SECRETS, Settings, SettingsError, load_settings
 
 MASTER = "0123456789abcdef0123456789abcdef"
 
@@ -224,3 +224,30 @@ def test_settings_cannot_be_changed_once_they_are_read() -> None:
 def test_every_setting_says_what_it_is() -> None:
     undescribed = [name for name, field in Settings.model_fields.items() if not (field.description or "").endswith(".")]
     assert undescribed == []
+
+
+def test_a_secret_may_stand_in_a_file_that_its_own_variable_names(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("a secret of at least 32 characters\n")
+    found = loaded(master_secret_file=str(secret))
+    assert found.master_secret is not None
+    assert found.master_secret.get_secret_value() == "a secret of at least 32 characters"
+    assert {name for name, field in Settings.model_fields.items() if "SecretStr" in str(field.annotation)} == SECRETS
+
+
+def test_a_secrets_file_that_cannot_be_read_or_has_a_rival_is_named_and_its_content_is_not(tmp_path: Path) -> None:
+    missing, short = tmp_path / "missing", tmp_path / "short"
+    short.write_text("hunter2")
+    (tmp_path / "bytes").write_bytes(b"\xff")
+    assert problems(database_url_file=str(missing)) == [
+        f"KEYSTEAD_DATABASE_URL_FILE: {missing} cannot be read: No such file or directory"
+    ]
+    assert "it is not text" in problems(master_secret_file=str(tmp_path / "bytes"))[0]
+    assert problems(master_secret_file=str(short)) == ["KEYSTEAD_MASTER_SECRET_FILE: use at least 32 random characters"]
+    both = problems(master_secret_file=str(short), master_secret="x" * 40)
+    assert "KEYSTEAD_MASTER_SECRET_FILE: KEYSTEAD_MASTER_SECRET is set as well; set one of the two" in both
+    assert "hunter2" not in " ".join(both)
+
+
+def test_only_a_secret_may_stand_in_a_file() -> None:
+    assert problems(log_level_file="/dev/null")[0].startswith("KEYSTEAD_LOG_LEVEL_FILE: there is no such setting")

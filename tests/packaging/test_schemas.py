@@ -8,9 +8,8 @@ import kubernetes_validate  # type: ignore[import-untyped]
 import pytest
 
 from tests.packaging.deployed import DEPLOY, manifests, text
-from tests.support.programs import Requirement, need, program
+from tests.support.programs import SYSTEMD, need, program
 
-SYSTEMD = Requirement("systemd", "systemd", (("systemd-analyze",),))
 SECONDS = 60
 EXPOSURE = 20
 """Tenths: systemd calls a service of up to 2.0 well protected; 9.6 is one without any protection."""

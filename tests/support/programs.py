@@ -34,7 +34,8 @@ POSTGRES: Final = Requirement(
 )
 VALKEY: Final = Requirement("Valkey or Redis", "redis-server", (("valkey-server", "redis-server"),))
 NGINX: Final = Requirement("nginx", "nginx", (("nginx",),))
-REQUIREMENTS: Final = (POSTGRES, VALKEY, NGINX)
+SYSTEMD: Final = Requirement("systemd", "systemd", (("systemd-analyze",),))
+REQUIREMENTS: Final = (POSTGRES, VALKEY, NGINX, SYSTEMD)
 
 
 def find(*names: str) -> Path | None:

@@ -25,6 +25,7 @@ from pydantic import (
 )
 
 PREFIX: Final = "KEYSTEAD_"
+_IN_FILE: Final = "_file"
 FILE_NAME: Final = "keystead.toml"
 _VALKEY_SCHEMES: Final = frozenset({"valkey", "valkeys", "redis", "rediss"})
 
@@ -240,9 +241,23 @@ def _from_environment(environment: Mapping[str, str], problems: list[str]) -> di
             name = variable.removeprefix(PREFIX).lower()
             if name in Settings.model_fields:
                 values[name] = value
+            elif name.removesuffix(_IN_FILE) in SECRETS and name.endswith(_IN_FILE):
+                values[name.removesuffix(_IN_FILE)] = _secret_in_file(variable, value, environment, problems)
             else:
                 problems.append(f"{variable}: there is no such setting{_suggestion(name, PREFIX, str.upper)}")
     return values
+
+
+def _secret_in_file(variable: str, path: str, environment: Mapping[str, str], problems: list[str]) -> str | None:
+    """Return the secret that a file holds, without the line end that editors add."""
+    plain = variable.upper().removesuffix(_IN_FILE.upper())
+    if plain in environment:
+        problems.append(f"{variable}: {plain} is set as well; set one of the two")
+    try:
+        return Path(path).read_text(encoding="utf-8").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        problems.append(f"{variable}: {path} cannot be read: {getattr(error, 'strerror', None) or 'it is not text'}")
+        return None
 
 
 def _from_file(file: Path | None, problems: list[str]) -> dict[str, Any]:
@@ -266,12 +281,14 @@ def _suggestion(name: str, prefix: str, spell: Any) -> str:
 def _place(location: tuple[int | str, ...], environment: Mapping[str, str]) -> str:
     name = str(location[0])
     variable = PREFIX + name.upper()
-    return variable if variable in environment else name
+    return next((found for found in (variable + _IN_FILE.upper(), variable) if found in environment), name)
 
 
 def _sentence(message: str) -> str:
     return message.removeprefix("Value error, ")
 
 
+SECRETS: Final = frozenset({"database_url", "master_secret", "valkey_url"})
+"""Settings that are secret: each may stand in a file that KEYSTEAD_<NAME>_FILE names, as containers are given them."""
 OTHER_VARIABLES: Final = frozenset({"KEYSTEAD_API_KEY", "KEYSTEAD_TOKEN", "KEYSTEAD_CONFIG"})
 """Variables with our prefix that are no settings of the server."""
