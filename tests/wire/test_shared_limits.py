@@ -160,6 +160,24 @@ async def test_requests_that_come_together_reserve_what_they_need_and_one_portio
     assert 280 <= reserved <= 290
 
 
+async def test_who_comes_while_a_portion_is_on_its_way_is_served_from_it(
+    valkey_server: ValkeyServer, valkey_url: str
+) -> None:
+    async with new_nodes(valkey_url, "1000/hour", 1) as nodes:
+        charged = 0
+        while charged < 50 or charged not in [used for used, _ in (await stored(valkey_url)).values()]:
+            charged += let_in(await flood(nodes, "api", 1))  # until no portion is left
+        await asks(valkey_url)
+        valkey_server.pause()
+        first = asyncio.create_task(charge(nodes[0], "api"))
+        await asyncio.sleep(0.02)
+        others = [asyncio.create_task(charge(nodes[0], "api")) for _ in range(5)]
+        await asyncio.sleep(0.02)
+        valkey_server.resume()
+        assert let_in(await asyncio.gather(first, *others)) == 6
+        assert await asks(valkey_url) == 1
+
+
 async def test_many_keys_at_once_go_in_few_questions_and_each_is_counted(valkey_url: str) -> None:
     async with new_nodes(valkey_url, "2/hour") as nodes:
         await asks(valkey_url)

@@ -181,7 +181,7 @@ async def test_what_a_node_counted_by_itself_is_told_when_the_storage_is_back(
         assert [used for used, _ in (await stored(server.url)).values() if used >= 100]
 
 
-async def test_a_node_that_was_stricter_by_itself_gives_the_rest_when_the_storage_is_back(
+async def test_a_node_that_was_stricter_by_itself_gives_the_rest_of_the_window_when_the_storage_is_back(
     new_valkey: Callable[..., ValkeyServer],
 ) -> None:
     server = new_valkey()
@@ -191,6 +191,10 @@ async def test_a_node_that_was_stricter_by_itself_gives_the_rest_when_the_storag
         server.start()
         await until(lambda: node.sharing == "shared")
         assert let_in(await in_turn(node, "sign_in", 50)) == 30
+        found = await stored(server.url)
+    ((used, life),) = [(used, life) for used, life in found.values() if used > 1]  # without the probe
+    assert used == 40
+    assert life <= 3_599_000, "what was counted alone is told for the window in which it was counted"
 
 
 async def test_what_was_known_to_be_used_up_stays_used_up_while_the_storage_is_away(
