@@ -11,7 +11,7 @@ from typing import Any, Final
 from pydantic.fields import FieldInfo
 
 from keystead.kernel.problems import catalogue
-from keystead.kernel.settings import FILE_NAME, PREFIX, Settings
+from keystead.kernel.settings import FILE_NAME, PREFIX, SECRETS, Settings
 
 DOCS: Final = Path(__file__).parents[3] / "docs"
 
@@ -26,6 +26,9 @@ def settings_page() -> str:
             f"Each can be set in the environment or, in lower case without `{PREFIX}`, in `{FILE_NAME}` in the data",
             "directory. The environment wins. An unknown name is refused, and every mistake is reported at once.",
             "Lifetimes are in seconds; limits are written as in `10/minute`; lists are separated by commas.",
+            "",
+            "A secret may stand in a file of its own instead, whose path is in one of these variables:",
+            *(f"`{PREFIX}{name.upper()}_FILE`" + mark for name, mark in zip(sorted(SECRETS), ",,.", strict=True)),
             "",
             "| variable | default | meaning |",
             "| --- | --- | --- |",
