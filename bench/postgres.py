@@ -1,0 +1,166 @@
+"""The hot calls over PostgreSQL: API keys that are not remembered, refreshes and device codes.
+
+``.venv/bin/python bench/postgres.py [--keys N] [--pool N] [--quick]`` needs wrk, PostgreSQL and two cores. Look-ups are
+measured beside asyncpg by itself, which asks the same statement over as many connections from the server's core.
+"PostgreSQL's CPU" is what all its processes used for one request: where it has no core of its own, that and the load's
+own work are all that the other core has time for.
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlencode
+
+from harness import Case, Row, Spread, in_turn, keep, option, quick, ratio, say, shares, surroundings, table, workplace
+from hot_answers import SESSION, basic
+from machines import beside, fill_with_keys, inside_shared, need_postgres, postgres, postgres_seconds, shared_house
+from people import EVERY_SCOPE, METADATA, many, sign_in
+from servers import HERE, SERVER_CORE, Load, Served, keystead, need_wrk, pin, wrk
+
+from keystead.app import Services
+from keystead.kernel.secrets import keyed_hash
+from keystead.oauth.routes import DEVICE_CODE as ISSUE
+from keystead.oauth.routes import TOKEN
+from tests.support.postgres import PostgresServer
+
+ROUNDS: Final = 2 if quick() else 7
+SECONDS: Final = 1.0 if quick() else 2.0
+KEYS: Final = option("keys", 50_000 if quick() else 1_000_000)
+IN_TURN: Final = 25_000
+"""Keys that are asked for in turn: more than are remembered, so that none of them ever is."""
+POOL: Final = option("pool", 16)
+CHAINS: Final = 16
+BARE: Final = "asyncpg alone"
+LOOKED_UP: Final = "API key not remembered"
+REFRESH: Final = "refresh"
+CODES: Final = "device code"
+WAY: Final = (
+    "A request that asks the database costs the server its own work beside asyncpg's, and PostgreSQL has no core of "
+    "its own here ([PostgreSQL](../docs/decisions/postgres.md))."
+)
+
+
+class Desk:
+    """An installation over PostgreSQL with many API keys, a client, and chains of refreshes."""
+
+    def __init__(self, place: Path, server: PostgresServer) -> None:
+        """Furnish it."""
+        self.url = server.create_database("bench")
+        self.house = shared_house(place / "data", self.url, f"database_pool = {POOL}\n")
+        self.server = server
+        self.client = ""
+        self.chains: list[str] = []
+        self.keys, self.hashes = place / "keys", place / "hashes"
+        self.codes = place / "codes"
+        inside_shared(self.house, self._furnish)
+        server.execute("CHECKPOINT")
+
+    async def _furnish(self, services: Services) -> None:
+        texts = await fill_with_keys(services, self.house, IN_TURN, KEYS - IN_TURN)
+        self.keys.write_text("".join(basic(text) + "\n" for text in texts), encoding="utf-8")
+        secret = services.keys_of_installation.credentials
+        self.hashes.write_text("\n".join(keyed_hash(secret, text).hex() for text in texts), encoding="utf-8")
+        self.client = (await services.oauth.clients.register(METADATA)).id
+        form = urlencode({"client_id": self.client, "scope": EVERY_SCOPE})
+        self.codes.write_text(form + "\n", encoding="utf-8")
+
+    async def _begin_chains(self, services: Services) -> None:
+        await sign_in(services, self.house, self.client)  # makes what all of them share
+        signed_in = await many(CHAINS, lambda: sign_in(services, self.house, self.client))
+        self.chains = [one.refresh_token.reveal() for one in signed_in]
+
+    def alone(self) -> dict[str, float]:
+        """Run a round of look-ups by asyncpg alone, on the server's core."""
+        command = [sys.executable, str(HERE / "looking_up.py"), self.url, str(self.hashes), str(SECONDS), str(POOL)]
+        before = postgres_seconds(self.server)
+        told = subprocess.run(  # noqa: S603
+            command,
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+            preexec_fn=pin(SERVER_CORE),
+        )
+        found: dict[str, float] = json.loads(told.stdout)
+        return {**found, "postgres": (postgres_seconds(self.server) - before) / found["requests"] * 1e6}
+
+    def look_up(self, served: Served) -> dict[str, float]:
+        """Run a round of checks of keys that are not remembered."""
+        return self._wrk(served, SESSION, Load(SECONDS, POOL, script="lines.lua", arguments=("header", str(self.keys))))
+
+    def refresh(self, served: Served) -> dict[str, float]:
+        """Run a round of refreshes. Its last tokens are not known here, so every round gets chains of its own."""
+        inside_shared(self.house, self._begin_chains)
+        arguments = (self.client, *self.chains)
+        return self._wrk(served, TOKEN, Load(SECONDS, CHAINS, CHAINS, script="refresh.lua", arguments=arguments))
+
+    def issue(self, served: Served) -> dict[str, float]:
+        """Run a round of device codes."""
+        arguments = ("body", str(self.codes))
+        return self._wrk(served, ISSUE, Load(SECONDS, CHAINS, script="lines.lua", arguments=arguments))
+
+    def _wrk(self, served: Served, path: str, load: Load) -> dict[str, float]:
+        before = postgres_seconds(self.server)
+        found = wrk(served, path, load)
+        return {**found, "postgres": (postgres_seconds(self.server) - before) / found["requests"] * 1e6}
+
+
+def tell(found: Mapping[str, Mapping[str, Spread]]) -> None:
+    """Print the table."""
+    rows = []
+    for name, figures in found.items():
+        times = ratio(found, name, BARE) if name in (BARE, LOOKED_UP) else ""
+        latencies = [figures[p].text(1) if p in figures else "" for p in ("p50", "p99")]
+        used = [figures[one].text() for one in ("cpu", "postgres")]
+        rows.append([name, figures["rate"].text(), times, *used, *latencies])
+    table(["request", "a second", f"of {BARE}", "CPU, µs", "PostgreSQL's CPU, µs", "p50, ms", "p99, ms"], rows)
+
+
+def rows_of(found: Mapping[str, Mapping[str, Spread]]) -> list[Row]:
+    """Return the lines of the results."""
+    share = shares(found, LOOKED_UP, BARE)
+    rates = f"{found[LOOKED_UP]['rate'].median:,.0f} of {found[BARE]['rate'].median:,.0f} a second"
+    looked_up = Row(
+        f"API key not in the cache, {KEYS:,} keys in the table, PostgreSQL",
+        "at least 0.6 of asyncpg's bare look-ups",
+        f"{share.text(2)}; {rates}{beside()}",
+        share.median >= 0.6,
+        WAY,
+    )
+    return [
+        looked_up,
+        _rate_row(f"refresh rotation, {CHAINS} chains at once, durable, PostgreSQL", found[REFRESH]["rate"], 1_500),
+        _rate_row("device code issued, durable, PostgreSQL", found[CODES]["rate"], 2_000),
+    ]
+
+
+def _rate_row(what: str, rate: Spread, least: int) -> Row:
+    return Row(what, f"at least {least:,} a second", rate.text() + beside(), rate.median >= least, WAY)
+
+
+def main() -> None:
+    """Measure over PostgreSQL."""
+    need_wrk()
+    need_postgres()
+    surroundings("uvicorn", "uvloop", "asyncpg")
+    with workplace() as place, postgres(place) as server:
+        desk = Desk(place, server)
+        ((version,),) = server.fetch("SHOW server_version")
+        say(f"PostgreSQL {version}; {KEYS:,} API keys in the table; {POOL} connections.")
+        say()
+        with keystead(desk.house) as served:
+            cases: dict[str, Case] = {
+                BARE: desk.alone,
+                LOOKED_UP: lambda: desk.look_up(served),
+                REFRESH: lambda: desk.refresh(served),
+                CODES: lambda: desk.issue(served),
+            }
+            found = in_turn(ROUNDS, cases)
+        tell(found)
+        keep(*rows_of(found))
+
+
+if __name__ == "__main__":
+    main()
