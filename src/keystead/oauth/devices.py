@@ -70,12 +70,11 @@ _PROBLEMS: dict[PollOutcome, tuple[type[Problem], str]] = {
 
 @dataclass(frozen=True, slots=True)
 class _Poll:
-    """A poll: for which code, by which client, when it arrived, and how to hear that its client has gone."""
+    """A poll: for which code, by which client, and when it arrived, in Unix milliseconds."""
 
     device_hash: bytes
     client_id: str
     arrived: int
-    until_gone: UntilGone
 
 
 class Devices:
@@ -155,24 +154,49 @@ class Devices:
         nothing, so the sign-in is still there when it comes back. Raises InvalidGrant, ExpiredToken, AccessDenied,
         AuthorizationPending and SlowDown (RFC 8628, section 3.5).
         """
-        arrived = self._clock.now_ms()
         if not is_opaque(device_code, DEVICE_CODE_PREFIX):
             raise _problem(PollOutcome.UNKNOWN)
-        poll = _Poll(keyed_hash(self._key, device_code), client_id, arrived, until_gone)
+        poll = _Poll(keyed_hash(self._key, device_code), client_id, self._clock.now_ms())
+        del device_code  # thousands of polls may be held: each keeps as little as possible
+        found = await self._first_look(poll, wait)
+        if isinstance(found, TokenSet):
+            return found
+        try:
+            there = await found.wait(until_gone)
+        finally:
+            self._waiting.leave(found)
+        if not there:
+            raise AuthorizationPending()
+        return await self._look_again(poll, until_gone)
+
+    async def _first_look(self, poll: _Poll, wait: int | None) -> TokenSet | Place:
+        """Answer a poll, unless it is to be held: then take a place for it."""
         # What is heard, or written, while the row is on its way may not be in it.
         heard, last = self._waiting.heard, self.arrivals.last(poll.device_hash)
         found = await self._read(poll)
-        outcome = decide_poll(found, client_id, arrived, self.arrivals.last(poll.device_hash) or last)
+        outcome = decide_poll(found, poll.client_id, poll.arrived, self.arrivals.last(poll.device_hash) or last)
         if found is None or outcome not in _UNDECIDED:
             return await self._result(poll, outcome, found)
         if outcome is PollOutcome.SLOW_DOWN:
             return await self._slow_down(poll, found)
-        self.arrivals.note(poll.device_hash, found.id, arrived)
+        self.arrivals.note(poll.device_hash, found.id, poll.arrived)
         seconds = self._longest_hold(found, wait)
-        place = self._waiting.take(found.id) if seconds > 0 else None
+        place = self._waiting.take(found.id, seconds) if seconds > 0 else None
         if place is None:
             raise AuthorizationPending()
-        return await self._hold(poll, place, seconds, heard)
+        if self._waiting.heard != heard:
+            await self._check(poll, place)
+        return place
+
+    async def _check(self, poll: _Poll, place: Place) -> None:
+        """Wake a place whose code was decided before the place was taken, so that no decision is missed."""
+        try:
+            found = await self._read(poll)
+        except BaseException:
+            self._waiting.leave(place)
+            raise
+        if found is None or found.state != DeviceState.PENDING:
+            place.wake()
 
     async def _read(self, poll: _Poll) -> PolledDevice | None:
         return await self._db.one(store.POLLED_DEVICE, {"hash": poll.device_hash})
@@ -197,25 +221,12 @@ class Devices:
             raise SlowDown(f"You are polling too fast. Poll every {interval} seconds from now on.")
         return await self._result(poll, decide_poll(found, poll.client_id, self._clock.now_ms()), found)
 
-    async def _hold(self, poll: _Poll, place: Place, seconds: float, heard: int) -> TokenSet:
-        """Wait until the code is decided or expired, the client has gone, or the poll was held long enough.
-
-        The place was taken after the state was read. If something was heard in between, it is read once more, so that
-        no decision is missed.
-        """
-        try:
-            if self._waiting.heard == heard or _is_pending(await self._read(poll)):
-                there = await place.wait(seconds, poll.until_gone)
-            else:
-                there = True
-        finally:
-            self._waiting.leave(place)
-        if not there:
-            raise AuthorizationPending()
+    async def _look_again(self, poll: _Poll, until_gone: UntilGone) -> TokenSet:
+        """Answer a poll that was held: its code may be decided or expired now. Its arrival is on record."""
         async with self._turn:
             found = await self._read(poll)
             outcome = decide_poll(found, poll.client_id, self._clock.now_ms())
-            if outcome is PollOutcome.REDEEM and not await is_there(poll.until_gone):
+            if outcome is PollOutcome.REDEEM and not await is_there(until_gone):
                 raise AuthorizationPending()
             return await self._result(poll, outcome, found)
 
@@ -338,10 +349,6 @@ class Devices:
 
     def _user_code_hash(self, user_code: str) -> bytes:
         return keyed_hash(self._key, "user-code:" + user_code)
-
-
-def _is_pending(found: PolledDevice | None) -> bool:
-    return found is not None and found.state == DeviceState.PENDING
 
 
 def _problem(outcome: PollOutcome) -> Problem:

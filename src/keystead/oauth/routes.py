@@ -62,7 +62,7 @@ class OAuthRoutes:
         return {
             REGISTER: _posted(self.register),
             DEVICE_CODE: _posted(self.device_code),
-            TOKEN: _posted(self.token),
+            TOKEN: self.token,
             REVOKE: _posted(self.revoke),
         }
 
@@ -91,11 +91,26 @@ class OAuthRoutes:
             }
         )
 
-    async def token(self, scope: Scope, receive: Receive) -> Answer:
-        """Exchange a device code or a refresh token for tokens (RFC 6749, section 3.2)."""
+    async def token(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Exchange a device code or a refresh token for tokens (RFC 6749, section 3.2).
+
+        A poll may be held for long, and thousands of them: so nothing of the request is kept, and this is an
+        application of its own, without a coroutine in between.
+        """
+        _only_post(scope)
+        request = await self._token_request(scope, receive)
+        answering = self._oauth.token(request, partial(until_gone, receive))
+        del request
+        try:
+            found = _ok(_tokens(await answering))
+        except AuthorizationPending:
+            found = _PENDING
+        await send_answer(send, found)
+
+    async def _token_request(self, scope: Scope, receive: Receive) -> TokenRequest:
         form, address = await _form(scope, receive), caller_of(scope).address
         await self._charge(address, form)
-        request = TokenRequest(
+        return TokenRequest(
             grant_type=required(form, "grant_type"),
             client_id=form.get("client_id"),
             device_code=form.get("device_code"),
@@ -104,10 +119,6 @@ class OAuthRoutes:
             address=address,
             wait=preferred_wait(scope),
         )
-        try:
-            return _ok(_tokens(await self._oauth.token(request, partial(until_gone, receive))))
-        except AuthorizationPending:
-            return _PENDING
 
     async def revoke(self, scope: Scope, receive: Receive) -> Answer:
         """End the grant behind a refresh token; always 200 for a token, known or not (RFC 7009, section 2.2)."""
@@ -131,11 +142,15 @@ class OAuthRoutes:
 
 def _posted(handler: Handler) -> App:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["method"] != "POST":
-            raise MethodNotAllowed("Use POST here.", headers={"Allow": "POST"})
+        _only_post(scope)
         await send_answer(send, await handler(scope, receive))
 
     return app
+
+
+def _only_post(scope: Scope) -> None:
+    if scope["method"] != "POST":
+        raise MethodNotAllowed("Use POST here.", headers={"Allow": "POST"})
 
 
 async def _form(scope: Scope, receive: Receive) -> Mapping[str, str]:

@@ -1,5 +1,6 @@
 """The token endpoint's use case: the same phases for every grant type, and one small object for each of them."""
 
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -17,7 +18,7 @@ REFRESH_TOKEN: Final = "refresh_token"  # noqa: S105 - the name of a grant type
 class GrantType(Protocol):
     """What one grant type does with a token request."""
 
-    async def exchange(self, request: TokenRequest, until_gone: UntilGone) -> TokenSet:
+    def exchange(self, request: TokenRequest, until_gone: UntilGone) -> Awaitable[TokenSet]:
         """Return tokens, or raise the problem that RFC 6749 or RFC 8628 names."""
         ...
 
@@ -28,13 +29,13 @@ class DeviceCodeGrant:
 
     devices: Devices
 
-    async def exchange(self, request: TokenRequest, until_gone: UntilGone) -> TokenSet:
+    def exchange(self, request: TokenRequest, until_gone: UntilGone) -> Awaitable[TokenSet]:
         """Redeem a device code."""
         if request.client_id is None:
             raise InvalidRequest("The parameter 'client_id' is missing.")
         if request.device_code is None:
             raise InvalidRequest("The parameter 'device_code' is missing.")
-        return await self.devices.redeem(request.device_code, request.client_id, until_gone, wait=request.wait)
+        return self.devices.redeem(request.device_code, request.client_id, until_gone, wait=request.wait)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +44,11 @@ class RefreshTokenGrant:
 
     grants: Grants
 
-    async def exchange(self, request: TokenRequest, until_gone: UntilGone) -> TokenSet:
+    def exchange(self, request: TokenRequest, until_gone: UntilGone) -> Awaitable[TokenSet]:
         """Rotate a refresh token."""
         if request.refresh_token is None:
             raise InvalidRequest("The parameter 'refresh_token' is missing.")
-        return await self.grants.refresh(
-            request.refresh_token, request.client_id, request.scope, address=request.address
-        )
+        return self.grants.refresh(request.refresh_token, request.client_id, request.scope, address=request.address)
 
 
 class OAuth:
@@ -66,8 +65,10 @@ class OAuth:
             REFRESH_TOKEN: RefreshTokenGrant(grants),
         }
 
-    async def token(self, request: TokenRequest, until_gone: UntilGone) -> TokenSet:
-        """Return tokens for a token request (RFC 6749, section 3.2).
+    def token(self, request: TokenRequest, until_gone: UntilGone) -> Awaitable[TokenSet]:
+        """Return tokens for a token request (RFC 6749, section 3.2), when awaited.
+
+        It holds on to nothing of the request, because a poll may be held for long.
 
         Raises UnsupportedGrantType, InvalidClient for an id that is not ours, and what the grant type raises.
         """
@@ -76,4 +77,4 @@ class OAuth:
             raise UnsupportedGrantType()
         if request.client_id is not None:
             self.clients.read(request.client_id)
-        return await grant_type.exchange(request, until_gone)
+        return grant_type.exchange(request, until_gone)

@@ -3,12 +3,13 @@
 The decision is heard of through the change feed, so it makes no difference which process took it. Where the feed does
 not tell by itself, it is looked at every few milliseconds while somebody waits; a look costs microseconds.
 
-A held poll is one timer and nothing else: its request waits, in the task that it has anyway, for the client to close
-the connection, and whoever wakes it lets the timer run out (docs/decisions/held-polls.md).
+A held poll is its place and nothing else, neither a task nor a timer: its request waits, in the task that it has
+anyway, for the client to close the connection, and whoever wakes it interrupts that (docs/decisions/held-polls.md).
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from math import ceil
 from typing import Final
 
 from keystead.db.engine import DatabaseError
@@ -16,6 +17,8 @@ from keystead.db.feed import EVERYTHING
 
 LOOK_EVERY: Final = 0.03
 """Seconds between two looks at the feed while polls are held."""
+END_EVERY: Final = 0.05
+"""Seconds to which the end of a hold is rounded up."""
 SUBJECT: Final = "device:"
 
 UntilGone = Callable[[], Awaitable[object]]
@@ -25,29 +28,42 @@ UntilGone = Callable[[], Awaitable[object]]
 class Place:
     """One held poll's place."""
 
-    __slots__ = ("_timer", "_woken", "device_id")
+    __slots__ = ("_task", "_woken", "device_id")
 
     def __init__(self, device_id: str) -> None:
         self.device_id = device_id
         self._woken = False
-        self._timer: asyncio.Timeout | None = None
+        self._task: asyncio.Task[object] | None = None
 
     def wake(self) -> None:
-        """Let the wait end now, or before it began: the code may be decided, or a newer poll took over."""
-        self._woken = True
-        if self._timer is not None and not self._timer.expired():
-            self._timer.reschedule(0.0)
+        """Let the wait end now, or before it began: the code may be decided, or the poll was held long enough."""
+        if not self._woken:
+            self._woken = True
+            if self._task is not None:
+                self._task.cancel()
 
-    async def wait(self, seconds: float, until_gone: UntilGone) -> bool:
-        """Wait until woken, at most for so long. Return whether the client is still there."""
-        if self._woken:
+    async def wait(self, until_gone: UntilGone) -> bool:
+        """Wait until woken. Return whether the client is still there.
+
+        This is what ``asyncio.timeout`` does, which tells its own interruption from others in the same way.
+        """
+        task = asyncio.current_task()
+        if task is None or self._is_over():
             return True
+        cancelling = task.cancelling()
+        self._task = task
         try:
-            async with asyncio.timeout(seconds) as self._timer:
-                await until_gone()
-        except TimeoutError:
+            await until_gone()
+        except asyncio.CancelledError:
+            if not self._is_over() or task.uncancel() > cancelling:
+                raise
             return True
+        finally:
+            self._task = None
         return False
+
+    def _is_over(self) -> bool:
+        return self._woken
 
 
 async def is_there(until_gone: UntilGone) -> bool:
@@ -68,6 +84,7 @@ class WaitingRoom:
         self._changes = changes
         self._most = most
         self._places: dict[str, Place] = {}
+        self._ending: dict[int, list[Place]] = {}
         self._looking: asyncio.Task[None] | None = None
         self.heard = 0
         """How often something was heard that may be a decision. What was read before the last time may be old."""
@@ -75,14 +92,15 @@ class WaitingRoom:
     def __len__(self) -> int:
         return len(self._places)
 
-    def take(self, device_id: str) -> Place | None:
-        """Take the code's place, waking whoever had it; None when the room is full."""
+    def take(self, device_id: str, seconds: float) -> Place | None:
+        """Take the code's place for so long, waking whoever had it; None when the room is full."""
         earlier = self._places.get(device_id)
         if earlier is not None:
             earlier.wake()
         elif len(self._places) >= self._most:
             return None
         place = self._places[device_id] = Place(device_id)
+        self._end_after(seconds, place)
         if self._changes is not None and (self._looking is None or self._looking.done()):
             self._looking = asyncio.create_task(self._look(self._changes))
         return place
@@ -111,6 +129,20 @@ class WaitingRoom:
     def release(self) -> None:
         """Wake everybody: it is not known what changed."""
         for place in self._places.values():
+            place.wake()
+
+    def _end_after(self, seconds: float, place: Place) -> None:
+        """Wake a place when its time is over. Those whose time ends in the same twentieth of a second share a timer."""
+        loop = asyncio.get_running_loop()
+        moment = ceil((loop.time() + seconds) / END_EVERY)
+        ending = self._ending.get(moment)
+        if ending is None:
+            ending = self._ending[moment] = []
+            loop.call_at(moment * END_EVERY, self._end, moment)
+        ending.append(place)
+
+    def _end(self, moment: int) -> None:
+        for place in self._ending.pop(moment, ()):
             place.wake()
 
     async def _look(self, changes: Callable[[], Awaitable[None]]) -> None:
