@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Any, Final, TypeVar, cast
 
+import msgspec
+
 from keystead.db.cleanup import TOKENS_KEPT
 from keystead.db.engine import Database
 from keystead.kernel.clock import Clock
@@ -25,6 +27,8 @@ _READ_AT_ONCE: Final = 1_000
 MOST_COUNTED: Final = 10_000
 """Rows of the overlap that are counted; beyond that, whoever is woken takes it that there is something new."""
 _MOST_SHARED: Final = 32
+
+_encode = msgspec.json.Encoder().encode
 
 
 class RevocationFeed:
@@ -96,29 +100,31 @@ class RevocationFeed:
         if following is None or following.place is None:
             following = Cursor(now, await self._count(Cursor(now, 0)))
         begins = BEGINNING if cursor is None else cursor.begins
-        revoked, place = await self._rows(begins, expired=now - TOKENS_KEPT)
+        pairs, place = await self._pairs(begins, expired=now - TOKENS_KEPT)
         claims = RevocationClaims(
             iss=self._issuer,
             iat=now,
             exp=now + TRUSTED,
             after="" if cursor is None else write_cursor(cursor),
             full=cursor is None,
-            revoked=revoked,
+            revoked=msgspec.Raw(b"[" + b",".join(pairs) + b"]"),
             more=place is not None,
             next=write_cursor(Cursor(following.asked_at, following.known, place)),
         )
         signer = await self._signing.signer(Algorithm.ACCESS)
         return signer.sign(claims, REVOCATIONS_TYPE).encode()
 
-    async def _rows(self, place: Place, *, expired: int) -> tuple[list[tuple[str, int]], Place | None]:
-        """Return ids and expiries from ``place`` on, and where to go on; None for the latter at the list's end."""
-        found: list[tuple[str, int]] = []
+    async def _pairs(self, place: Place, *, expired: int) -> tuple[list[bytes], Place | None]:
+        """Return encoded pairs of id and expiry from ``place`` on, and where to go on; None at the list's end."""
+        found: list[bytes] = []
         left = self._most_ids
         while left > 0:
             most = min(left, _READ_AT_ONCE)
             wanted = {"revoked_at": place.revoked_at, "id": place.id, "most": most}
             rows = await self._db.all(store.REVOKED_TOKENS, wanted)
-            found += [(row.id, row.expires_at) for row in rows if row.expires_at >= expired]
+            pairs = [(row.id, row.expires_at) for row in rows if row.expires_at >= expired]
+            if pairs:
+                found.append(_encode(pairs)[1:-1])
             if len(rows) < most:
                 return found, None
             place = Place(rows[-1].revoked_at, rows[-1].id)
