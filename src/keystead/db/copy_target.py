@@ -194,6 +194,8 @@ def _sentence(error: BaseException, what: str) -> str:
         )
     if isinstance(cause, asyncpg.InsufficientResourcesError):
         return f"{what} ended: {cause}. Make room there.{_AGAIN}"
+    if isinstance(cause, asyncpg.ProgramLimitExceededError):
+        return f"{what} is not possible: a row is too large for PostgreSQL: {cause}."
     if isinstance(cause, ValueError):
         return f"{what} ended: a row holds a value that PostgreSQL cannot store ({type(cause).__name__})."
     if isinstance(cause, _LOST):

@@ -70,19 +70,18 @@ def steps_after(revision: str | None) -> list[Step]:
     if revision == NEWEST:
         return []
     from alembic.script import ScriptDirectory
-    from alembic.util.exc import CommandError
 
     from keystead.db.migrate import migrations
 
-    scripts = ScriptDirectory.from_config(migrations())
-    try:
-        missing = list(scripts.iterate_revisions(NEWEST, revision or "base"))
-    except CommandError:
+    scripts = list(ScriptDirectory.from_config(migrations()).iterate_revisions(NEWEST, "base"))[::-1]
+    steps = [Step(script.revision, (script.doc or "").strip()) for script in scripts]
+    known = [step.revision for step in steps]
+    if revision is not None and revision not in known:
         raise Refusal(
             f"The database has the revision {revision}, which this version of Keystead does not know: it was last used "
             "by a newer version. Install that version or a newer one."
-        ) from None
-    return [Step(script.revision, (script.doc or "").strip()) for script in reversed(missing)]
+        )
+    return steps if revision is None else steps[known.index(revision) + 1 :]
 
 
 def _revision_of_file(path: Path) -> str | None:
