@@ -127,11 +127,18 @@ def test_an_address_that_leads_nowhere_is_told_without_its_password(
 
 def test_a_user_without_rights_is_told_what_it_needs(data: Path, postgres_server: PostgresServer) -> None:
     postgres_server.execute("CREATE DATABASE not_ours; REVOKE CREATE ON SCHEMA public FROM PUBLIC")
-    found = copy(data, postgres_server.url("not_ours"))
+    url = postgres_server.url("not_ours")
+    copied = copy(data, url)
+    started = keystead(
+        *("admin", "create-org", "--data", data, "--name", "globex"),
+        KEYSTEAD_DATABASE_URL=url,
+        KEYSTEAD_MASTER_SECRET=secret_of(data),
+    )
     postgres_server.drop_database("not_ours")
-    assert (found.returncode, found.stdout) == (1, "")
-    assert "Give the address of a user who owns the database" in found.stderr
-    assert "Traceback" not in found.stderr
+    for found in (copied, started):
+        assert (found.returncode, found.stdout) == (1, "")
+        assert "Give the address of a user who owns the database" in found.stderr
+        assert "Traceback" not in found.stderr
 
 
 @pytest.mark.parametrize("secret", [None, "another master secret that is long enough"])

@@ -1,12 +1,11 @@
 """The side that is copied to: PostgreSQL, over one connection that reads and one that writes."""
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import asyncpg
 from sqlalchemy import Table, Text, bindparam, collate, delete, literal_column, select, update
-from sqlalchemy.exc import DBAPIError
 
 from keystead.db.installation import INSERT, SEALED_ROOT
 from keystead.db.master_secret import InstallationError
@@ -30,14 +29,6 @@ _REPLACE: Final = Command(
     update(installation)
     .where(installation.c.sealed_root == bindparam("found"))
     .values(sealed_root=bindparam("by"), created_at=bindparam("made"))
-)
-_AGAIN: Final = " Start the copy again: it goes on where it was."
-_LOST: Final = (
-    asyncpg.PostgresConnectionError,
-    asyncpg.InterfaceError,
-    asyncpg.OperatorInterventionError,
-    TimeoutError,
-    OSError,
 )
 
 
@@ -165,39 +156,3 @@ async def _connected(url: Secret) -> "AsyncIterator[Connection]":
         yield connection
     finally:
         connection.terminate()
-
-
-@contextmanager
-def plain_faults(what: str) -> Iterator[None]:
-    """Turn what PostgreSQL refuses into a sentence; ``what`` was being done. Raises InstallationError."""
-    try:
-        yield
-    except DBAPIError as error:  # from the migrations, which wrap the driver's own
-        raise InstallationError(_sentence(error.__cause__ or error, what)) from error
-    except (asyncpg.PostgresError, *_LOST, UnicodeError, ValueError) as error:
-        raise InstallationError(_sentence(error, what)) from error
-
-
-def _sentence(error: BaseException, what: str) -> str:
-    """Return what went wrong and what to do. Values stay out: some are hashes of passwords."""
-    cause = error.__cause__ if error.__cause__ is not None and not isinstance(error, asyncpg.PostgresError) else error
-    if isinstance(cause, (asyncpg.InsufficientPrivilegeError, asyncpg.ReadOnlySQLTransactionError)):
-        return (
-            f"{what} is not allowed: {cause}. Give the address of a user who owns the database, on the primary server."
-        )
-    if isinstance(cause, (asyncpg.DuplicateTableError, asyncpg.DuplicateObjectError, asyncpg.UndefinedColumnError)):
-        return f"{what} is not possible: {cause}. The database is used by something else: give one of its own."
-    if isinstance(cause, asyncpg.IntegrityConstraintViolationError):
-        return (
-            f"{what} is not possible: PostgreSQL refuses a row of {cause.table_name} by its rule "
-            f"{cause.constraint_name}. Copy into an empty database instead."
-        )
-    if isinstance(cause, asyncpg.InsufficientResourcesError):
-        return f"{what} ended: {cause}. Make room there.{_AGAIN}"
-    if isinstance(cause, asyncpg.ProgramLimitExceededError):
-        return f"{what} is not possible: a row is too large for PostgreSQL: {cause}."
-    if isinstance(cause, ValueError):
-        return f"{what} ended: a row holds a value that PostgreSQL cannot store ({type(cause).__name__})."
-    if isinstance(cause, _LOST):
-        return f"{what} ended: the connection to PostgreSQL was lost ({type(cause).__name__}).{_AGAIN}"
-    return f"{what} ended: {type(cause).__name__}.{_AGAIN}"

@@ -15,17 +15,19 @@ from sqlalchemy import Table
 
 from keystead.db.copy_mark import is_mark, mark_of
 from keystead.db.copy_source import Source, key_of, named
-from keystead.db.copy_target import Target, open_target, plain_faults
+from keystead.db.copy_target import Target, open_target
 from keystead.db.installation import DATABASE_FILE
 from keystead.db.master_secret import PURPOSE, InstallationError, secret_from_file, unseal
 from keystead.db.merging import Row, both, differences
 from keystead.db.migrate import NewerDatabase, migrate, migrate_postgres
+from keystead.db.shared_faults import plain_faults
 from keystead.db.tables import installation, metadata
 from keystead.kernel.sealing import WrongKey, master_key, open_sealed
 from keystead.kernel.secrets import Secret
 
 BATCH: Final = 10_000
 """Rows that are read, and appended, at a time."""
+_AGAIN: Final = "Start the copy again: it goes on where it was."
 TABLES: Final = [table for table in metadata.sorted_tables if table is not installation]
 """Every table but the one with the root key, each after those that it refers to."""
 
@@ -110,12 +112,12 @@ class Copying:
     async def run(self, url: Secret, *, replace: bool) -> Copied:
         """Copy into the database at ``url`` until both sides are the same. Raises InstallationError."""
         async with open_target(url) as target:
-            with plain_faults("Making the tables"):
+            with plain_faults("Making the tables", _AGAIN):
                 self._told.step("Making the tables")
                 self._refuse_another(await target.sealed_root(), replace=replace)
                 await self._migrate(url)
                 await self._claim(target, replace=replace)
-            with plain_faults("The copy"):
+            with plain_faults("The copy", _AGAIN):
                 await target.refuse_servers()
                 await self._remove(target)
                 await self._copy(target)

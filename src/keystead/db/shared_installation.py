@@ -17,6 +17,7 @@ from keystead.db.master_secret import MASTER_SECRET_FILE, InstallationError, che
 from keystead.db.master_secret import PURPOSE as ROOT
 from keystead.db.migrate import NewerDatabase, migrate_postgres
 from keystead.db.postgres import options
+from keystead.db.shared_faults import plain_faults
 from keystead.kernel.clock import Clock
 from keystead.kernel.sealing import master_key, new_root, seal
 from keystead.kernel.secrets import Secret
@@ -82,7 +83,8 @@ async def _open(directory: Path, given: Secret | None, clock: Clock, url: str) -
         if version < OLDEST_SERVER:
             raise InstallationError(f"The database is PostgreSQL {version}. Keystead needs {OLDEST_SERVER} or newer.")
         try:
-            await migrate_postgres(url)
+            with plain_faults("Making the tables", "Start again."):
+                await migrate_postgres(url)
         except NewerDatabase:
             raise InstallationError(
                 "The database was last used by a newer version of Keystead: install that version or a newer one."
