@@ -8,8 +8,8 @@ wrong answer (promise R8): what is safe to repeat is repeated for a while first.
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+import time
+from collections.abc import Awaitable, Callable, Sequence
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -18,6 +18,7 @@ import asyncpg
 from keystead.db.engine import DatabaseError, Transaction, UniqueViolation
 from keystead.db.feed import APPEND
 from keystead.db.follower import CHANNEL, Follower
+from keystead.db.lending import Lending
 from keystead.db.statements import Command, Parameters, Query
 from keystead.db.sweeping import Sweeping
 from keystead.kernel.clock import Clock
@@ -25,9 +26,7 @@ from keystead.kernel.problems import InvalidRequest
 from keystead.kernel.secrets import Secret
 
 if TYPE_CHECKING:
-    Connection = asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
-    Pool = asyncpg.Pool[asyncpg.Record]
-    OwnConnection = asyncpg.Connection[asyncpg.Record]
+    Connection = asyncpg.Connection[asyncpg.Record]
 
 T = TypeVar("T")
 
@@ -119,10 +118,6 @@ async def execute(connection: "Connection", command: Command, parameters: Parame
     return int(status.rpartition(" ")[2])
 
 
-async def _leave_as_it_is(_: Any) -> None:
-    """Spare the round trip with which the pool would reset a connection: nothing of ours outlives its statement."""
-
-
 class PostgresDatabase:
     """A PostgreSQL database that any number of nodes share."""
 
@@ -132,10 +127,8 @@ class PostgresDatabase:
         """Connect at the first use. ``pool`` is the most connections for queries; one more hears of changes."""
         self._url = url
         self._clock = clock
-        self._most = pool
         self._notify = notify
-        self._pool: Pool | None = None
-        self._opening = asyncio.Lock()
+        self._lending = Lending(self._connect, most=pool, patience=STATEMENT_SECONDS)
         self._follower = Follower(self._connect, notify=notify)
         self._sweeping = Sweeping(self, clock, audit_kept)
         self._tasks: list[asyncio.Task[None]] = []
@@ -164,8 +157,7 @@ class PostgresDatabase:
         """Run ``work`` in one serializable transaction and return its value after the commit is durable."""
 
         async def attempt() -> tuple[T, bool]:
-            async with self._connection() as connection:
-                return await self._attempt(connection, work)
+            return await self._lent(lambda connection: self._attempt(connection, work))
 
         value, announced = await self._again(attempt)
         if announced:
@@ -199,41 +191,30 @@ class PostgresDatabase:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._pool is not None:
-            try:
-                async with asyncio.timeout(STATEMENT_SECONDS):
-                    await self._pool.close()
-            except (*_AWAY, asyncpg.PostgresError):
-                self._pool.terminate()
+        try:
+            async with asyncio.timeout(STATEMENT_SECONDS):
+                await self._lending.close()
+        except (*_AWAY, asyncpg.PostgresError):
+            self._lending.terminate()
 
-    async def _connect(self) -> "OwnConnection":
+    async def _connect(self) -> "Connection":
         return await asyncpg.connect(self._url.reveal(), **options())
 
-    async def _opened(self) -> "Pool":
-        async with self._opening:
-            if self._pool is None:
-                self._pool = await asyncpg.create_pool(
-                    self._url.reveal(), min_size=0, max_size=self._most, reset=_leave_as_it_is, **options()
-                )
-        return self._pool
-
-    @asynccontextmanager
-    async def _connection(self) -> "AsyncIterator[Connection]":
-        """Lend a connection; one on which anything went wrong is not lent again. Raises _NotBegun."""
+    async def _lent(self, act: "Callable[[Connection], Awaitable[T]]") -> T:
+        """Do something over a connection; one on which anything went wrong is not lent again. Raises _NotBegun."""
         if _in_work.get():
             raise RuntimeError("a unit of work reads through its transaction, not through a second connection")
         try:
-            pool = self._pool or await self._opened()
-            connection = await pool.acquire(timeout=STATEMENT_SECONDS)
+            connection = await self._lending.borrow()
         except (*_AWAY, asyncpg.PostgresError) as error:
             raise _NotBegun from error
         try:
-            yield connection
+            return await act(connection)
         except BaseException as error:
             _drop_if_spoiled(connection, error)
             raise
         finally:
-            await pool.release(connection, timeout=STATEMENT_SECONDS)
+            self._lending.give_back(connection)
 
     async def _attempt(self, connection: "Connection", work: Callable[[Transaction], Awaitable[T]]) -> tuple[T, bool]:
         """Run ``work`` once. Raises _NotBegun while the commit was not asked for, or was refused."""
@@ -266,11 +247,10 @@ class PostgresDatabase:
             raise RuntimeError("an announcement belongs to a unit of work")
 
         async def attempt() -> T:
-            async with self._connection() as connection:
-                try:
-                    return await act(connection)
-                except _CONFLICT as error:  # it was not done
-                    raise _NotBegun from error
+            try:
+                return await self._lent(act)
+            except _CONFLICT as error:  # it was not done
+                raise _NotBegun from error
 
         return await self._again(attempt)
 
@@ -278,24 +258,22 @@ class PostgresDatabase:
         """Ask, and ask again over another connection when one is lost: a question changes nothing."""
 
         async def attempt() -> T:
-            async with self._connection() as connection:
-                try:
-                    return await question(connection)
-                except _AWAY as error:
-                    raise _NotBegun from error
+            try:
+                return await self._lent(question)
+            except _AWAY as error:
+                raise _NotBegun from error
 
         return await self._again(attempt)
 
     async def _again(self, attempt: Callable[[], Awaitable[T]]) -> T:
         """Repeat what was not begun, for a while, with longer and longer pauses. Raises what ``translated`` makes."""
-        loop = asyncio.get_running_loop()
-        until, pause = loop.time() + _KEEP_TRYING, _FIRST_PAUSE
+        until, pause = time.monotonic() + _KEEP_TRYING, _FIRST_PAUSE
         while True:
             try:
                 return await attempt()
             except _NotBegun as error:
                 cause = error.__cause__
-                if loop.time() + pause > until or not isinstance(cause, Exception):
+                if time.monotonic() + pause > until or not isinstance(cause, Exception):
                     raise translated(cause if isinstance(cause, Exception) else error) from cause
             except Exception as error:
                 found = translated(error)
