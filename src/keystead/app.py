@@ -186,6 +186,7 @@ def build_application(services: Services, *, dev: bool) -> Application:
     operations = Operations(
         db=services.db,
         signing_keys=services.signing_keys,
+        limiter=services.limiter,
         oauth=services.oauth,
         measures=measures,
         remembered=lambda: len(authenticator.cache),

@@ -13,6 +13,7 @@ from keystead.oauth.service import OAuth
 from keystead.tokens.service import SigningKeys
 from keystead.wire.answers import Answer
 from keystead.wire.asgi import Scope
+from keystead.wire.limiter import Limiter
 
 HEALTH: Final = "/healthz"
 READY: Final = "/readyz"
@@ -30,6 +31,7 @@ class Operations:
         *,
         db: Database,
         signing_keys: SigningKeys,
+        limiter: Limiter,
         oauth: OAuth,
         measures: Measures,
         remembered: Callable[[], int],
@@ -38,6 +40,7 @@ class Operations:
         """Answer from these parts; metrics only to ``metrics_networks``."""
         self._db = db
         self._signing_keys = signing_keys
+        self._limiter = limiter
         self._oauth = oauth
         self._measures = measures
         self._remembered = remembered
@@ -61,19 +64,26 @@ class Operations:
         self._oauth.waiting.close()
 
     async def _ready(self) -> Answer:
-        checks = {"database": "ok", "signing_keys": "ok", "stopping": "no"}
+        """Tell whether requests can be served. A node that hears late, or counts limits by itself, still can."""
+        checks: dict[str, str] = {
+            "database": "ok",
+            "changes": "heard",
+            "signing_keys": "ok",
+            "limits": self._limiter.sharing,
+        }
         try:
             await self._db.changes()
+            if not self._db.fresh():
+                checks["changes"] = "behind"
         except Problem:
-            checks["database"] = "away"
+            checks |= {"database": "away", "changes": "behind"}
         try:
             if not await self._signing_keys.published():
                 checks["signing_keys"] = "none"
         except Problem:
             checks["signing_keys"] = "unknown"
-        if self.stopping:
-            checks["stopping"] = "yes"
-        ready = checks == {"database": "ok", "signing_keys": "ok", "stopping": "no"}
+        checks["stopping"] = "yes" if self.stopping else "no"
+        ready = checks == {**checks, "database": "ok", "signing_keys": "ok", "stopping": "no"}
         return _json(200 if ready else 503, {"status": "ready" if ready else "not ready", "checks": checks})
 
 

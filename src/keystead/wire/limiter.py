@@ -62,6 +62,11 @@ class Limiter:
             return "alone"
         return "away" if self._sharing.away else "shared"
 
+    async def look(self) -> None:
+        """See whether the nodes' storage still counts; ``sharing`` tells."""
+        if self._sharing is not None:
+            await self._sharing.look()
+
     def start(self) -> None:
         """Look whether the nodes' storage is there, without waiting for it; an event loop must run."""
         if self._sharing is not None:

@@ -78,6 +78,15 @@ class Sharing:
         except StorageError as error:
             _log.info("the connection to the storage of the rate limits did not close cleanly: %s", error)
 
+    async def look(self) -> None:
+        """See whether the storage still counts, for somebody who asks; what is known to be away is watched anyway."""
+        if self.away:
+            return
+        try:
+            await self._valkey.count([_PROBE], self._patience_ms / 1000)
+        except StorageError as error:
+            self._go_away(error)
+
     def reserve(self, window: Window) -> "asyncio.Future[int | None]":
         """Charge one request to a window in which nothing is left here.
 
