@@ -78,3 +78,7 @@ class OAuth:
         if request.client_id is not None:
             self.clients.read(request.client_id)
         return grant_type.exchange(request, until_gone)
+
+    async def aclose(self) -> None:
+        """Write what is left to write. Call it before the database is closed."""
+        await self.devices.arrivals.aclose()
