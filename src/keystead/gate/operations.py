@@ -65,12 +65,8 @@ class Operations:
 
     async def _ready(self) -> Answer:
         """Tell whether requests can be served. A node that hears late, or counts limits by itself, still can."""
-        checks: dict[str, str] = {
-            "database": "ok",
-            "changes": "heard",
-            "signing_keys": "ok",
-            "limits": self._limiter.sharing,
-        }
+        await self._limiter.look()
+        checks = {"database": "ok", "changes": "heard", "signing_keys": "ok", "limits": str(self._limiter.sharing)}
         try:
             await self._db.changes()
             if not self._db.fresh():
