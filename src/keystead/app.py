@@ -95,6 +95,7 @@ class Services:
 
     async def aclose(self) -> None:
         """Finish what was accepted and let go of the database and of what the nodes share."""
+        await self.oauth.aclose()
         await self.limiter.aclose()
         await self.db.aclose()
 

@@ -9,12 +9,16 @@ from time import perf_counter
 import httpx
 import pytest
 
+from keystead.app import build_application
 from keystead.db.tables import oauth_grant
 from keystead.kernel.problems import AccessDenied, AuthorizationPending, ExpiredToken, InvalidGrant, Problem, SlowDown
 from keystead.oauth.models import DeviceCodes, TokenSet
+from keystead.oauth.routes import preferred_wait
+from keystead.oauth.service import DEVICE_CODE
+from keystead.oauth.waiting import END_EVERY
 from tests.oauth.conftest import Open
 from tests.oauth.faults import locked
-from tests.support.installation import EVERY_SCOPE, Installation
+from tests.support.installation import EVERY_SCOPE, PUBLIC_URL, Installation
 
 HELD = 20.0
 """A hold in seconds that no test waits out."""
@@ -30,9 +34,9 @@ async def answer_of(asked: "asyncio.Future[TokenSet] | asyncio.Task[TokenSet]") 
 
 
 def ask(
-    house: Installation, codes: DeviceCodes, client: str, gone: asyncio.Event | None = None
+    house: Installation, codes: DeviceCodes, client: str, gone: asyncio.Event | None = None, wait: int | None = None
 ) -> asyncio.Task[TokenSet]:
-    return asyncio.create_task(house.poll(codes, client, gone))
+    return asyncio.create_task(house.poll(codes, client, gone, wait))
 
 
 async def held(house: Installation) -> None:
@@ -350,6 +354,80 @@ async def test_with_no_room_left_a_poll_is_answered_at_once(opened: Open) -> Non
     assert await asyncio.wait_for(answer_of(ask(house, others, client)), HELD / 2) is AuthorizationPending
     house.services.oauth.waiting.close()
     assert await asyncio.wait_for(answer_of(poll), HELD / 2) is AuthorizationPending
+
+
+async def test_a_client_may_prefer_a_longer_or_a_shorter_hold(opened: Open) -> None:
+    client = await (house := opened(device_poll_hold=0.1, device_poll_interval=1)).register()
+    longer, shorter = await house.issue(client), await house.issue(client)
+    began = perf_counter()
+    assert await answer_of(ask(house, longer, client, wait=1)) is AuthorizationPending
+    assert perf_counter() - began >= 1
+    patient = opened(device_poll_hold=HELD)
+    assert await asyncio.wait_for(answer_of(ask(patient, shorter, client, wait=0)), HELD / 2) is AuthorizationPending
+
+
+async def test_a_preferred_hold_is_at_most_twenty_five_seconds_and_ends_with_the_code(opened: Open) -> None:
+    house = opened(device_poll_hold=1, device_code_ttl=20)
+    waiting, loop = house.services.oauth.waiting, asyncio.get_running_loop()
+    client = await house.register()
+    codes = await house.issue(client)
+    began = loop.time()
+    poll = ask(house, codes, client, wait=1_000_000)
+    await held(house)
+    [moment] = waiting._ending
+    assert moment * END_EVERY - began <= 20 + 2 * END_EVERY
+    waiting.release()
+    assert await answer_of(poll) is AuthorizationPending
+    later = opened(device_code_ttl=600, device_poll_hold=1)
+    codes, began = await later.issue(client), loop.time()
+    poll = ask(later, codes, client, wait=1_000_000)
+    await held(later)
+    [moment] = later.services.oauth.waiting._ending
+    assert 25 <= moment * END_EVERY - began <= 25 + 2 * END_EVERY
+    later.services.oauth.waiting.release()
+    assert await answer_of(poll) is AuthorizationPending
+
+
+async def test_where_no_poll_is_held_the_preference_is_passed_over(house: Installation) -> None:
+    client = await house.register()
+    codes = await house.issue(client)
+    answer = asyncio.wait_for(answer_of(ask(house, codes, client, wait=25)), HELD / 2)
+    assert await answer is AuthorizationPending
+    assert len(house.services.oauth.waiting) == 0
+
+
+@pytest.mark.parametrize(
+    ("sent", "seconds"),
+    [
+        (["wait=10"], 10),
+        (["respond-async, WAIT = 10; unit=s"], 10),
+        (["return=minimal", 'wait="7"'], 7),
+        (["wait=3, wait=9"], 3),
+        (["wait=-1"], None),
+        (["wait=1.5"], None),
+        (["wait"], None),
+        (["waiting=4"], None),
+        (["wait=99999999999"], None),
+        (["wait=\xff\xfe"], None),
+        ([], None),
+    ],
+)
+def test_the_preference_to_wait_is_read_as_its_rfc_says(sent: list[str], seconds: int | None) -> None:
+    headers = [(b"host", b"auth.example.com"), *((b"prefer", value.encode("latin-1")) for value in sent)]
+    assert preferred_wait({"headers": headers}) == seconds
+
+
+async def test_a_preference_on_the_wire_reaches_the_waiting_room(opened: Open) -> None:
+    house = opened(device_poll_hold=HELD)
+    application = build_application(house.services, dev=False)
+    transport = httpx.ASGITransport(app=application.asgi)
+    client = await house.register()
+    codes = await house.issue(client)
+    form = {"grant_type": DEVICE_CODE, "client_id": client, "device_code": codes.device_code.reveal()}
+    async with httpx.AsyncClient(transport=transport, base_url=PUBLIC_URL, trust_env=False) as web:
+        asked = web.post("/getServiceKeys/token", data=form, headers={"Prefer": "wait=0"})
+        answer = await asyncio.wait_for(asked, HELD / 2)
+    assert (answer.status_code, answer.json()["error"]) == (400, "authorization_pending")
 
 
 # D9: one code, one token pair

@@ -135,9 +135,15 @@ class Installation:
         """Start a device authorization."""
         return await self.services.oauth.devices.issue(client_id, scope, address)
 
-    async def poll(self, codes: DeviceCodes, client_id: str | None, gone: asyncio.Event | None = None) -> TokenSet:
+    async def poll(
+        self,
+        codes: DeviceCodes,
+        client_id: str | None,
+        gone: asyncio.Event | None = None,
+        wait: int | None = None,
+    ) -> TokenSet:
         """Poll with a device code, as the token endpoint does."""
-        request = TokenRequest(DEVICE_CODE, client_id, codes.device_code.reveal(), None, None)
+        request = TokenRequest(DEVICE_CODE, client_id, codes.device_code.reveal(), None, None, wait=wait)
         return await self.services.oauth.token(request, (gone or asyncio.Event()).wait)
 
     async def refresh(

@@ -1,5 +1,6 @@
 """What OpenAPI says of the OAuth endpoints, which FastAPI does not see (promise O9)."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from keystead.kernel.problems import (
@@ -17,6 +18,7 @@ from keystead.kernel.problems import (
     UnsupportedMediaType,
 )
 from keystead.oauth.client_ids import LONGEST_NAME, LONGEST_SENT
+from keystead.oauth.devices import LONGEST_HOLD
 from keystead.oauth.routes import DEVICE_CODE, REGISTER, REVOKE, TOKEN
 from keystead.oauth.service import DEVICE_CODE as DEVICE_GRANT
 from keystead.wire.documented import ANYWHERE, NO_STORE, REFUSAL_HEADERS, SCOPES_OR_NONE
@@ -50,7 +52,7 @@ def _form(required: dict[str, Any], optional: dict[str, Any] | None = None, **mo
 
 def _operation(
     name: str, summary: str, media: str, body: dict[str, Any], success: tuple[int, dict[str, Any] | None],
-    *problems: type[Problem],
+    *problems: type[Problem], parameters: Sequence[dict[str, Any]] = (),
 ) -> dict[str, Any]:  # fmt: skip
     status, answer = success
     done: dict[str, Any] = {"description": "Done.", "headers": NO_STORE}
@@ -93,6 +95,16 @@ _PLATFORM: Final = {
     "description": "What the client runs on. Other members are ignored.",
     "properties": {"system": _MACHINE, "machine": _MACHINE},
     "examples": [{"system": "Linux", "machine": "x86_64"}],
+}
+_PREFER: Final = {
+    "name": "Prefer",
+    "in": "header",
+    "required": False,
+    "description": "With a device code: `wait=N` lets the server hold the poll of a sign-in that nobody has decided "
+    f"for up to N seconds, at most {LONGEST_HOLD}, instead of as long as it usually does (RFC 7240, section 4.3). A "
+    "server that is set to hold no polls passes it over, as it does whatever else stands here.",
+    "schema": {"type": "string"},
+    "examples": {"wait": {"value": f"wait={LONGEST_HOLD}"}},
 }
 _CODES: Final = _object(
     {
@@ -168,6 +180,7 @@ PATHS: Final[dict[str, Any]] = {
         AccessDenied,
         ExpiredToken,
         InvalidClient,
+        parameters=[_PREFER],
     ),
     REVOKE: _operation(
         "revoke",
