@@ -6,10 +6,8 @@ neither the server nor the load has; on a machine of two cores it shares the loa
 
 import asyncio
 import os
-import shutil
 import sys
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -77,8 +75,10 @@ def postgres(place: Path, **settings: str) -> Iterator[PostgresServer]:
 
 
 def postgres_seconds(server: PostgresServer) -> float:
-    """Return the CPU time that all processes of PostgreSQL have used so far, those that ended not counted."""
-    return sum(cpu_seconds(pid) for pid in server.processes())
+    """Return the CPU time that all processes of PostgreSQL have used so far, those that ended included."""
+    told = Path(f"/proc/{server.pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    ended = (int(told[13]) + int(told[14])) / os.sysconf("SC_CLK_TCK")
+    return ended + sum(cpu_seconds(pid) for pid in server.processes())
 
 
 def shared_house(data: Path, url: str, settings: str = "") -> House:
@@ -90,15 +90,6 @@ def shared_house(data: Path, url: str, settings: str = "") -> House:
     (data / ADDRESS_FILE).write_text(f"http://{ADDRESS}:{port}\n", encoding="utf-8")
     acme = furnish(data, url)
     return House(data, port, acme, asyncio.run(_value(url, ADA)))
-
-
-def neighbour(house: House, data: Path) -> House:
-    """Return one more node over the same database, with a directory and a port of its own."""
-    data.mkdir(parents=True)
-    port = free_port()
-    shutil.copy(house.data / FILE_NAME, data / FILE_NAME)
-    (data / ADDRESS_FILE).write_text(f"http://{ADDRESS}:{port}\n", encoding="utf-8")
-    return House(data, port, house.organization_id, house.user_id)
 
 
 def inside_shared(house: House, work: Callable[[Services], Coroutine[Any, Any, T]]) -> T:
@@ -122,7 +113,7 @@ async def _value(url: str, sql: str) -> Any:
         await connection.close()
 
 
-async def fill_with_keys(services: Services, house: House, real: int, others: int) -> list[str]:
+async def fill_shared_with_keys(services: Services, house: House, real: int, others: int) -> list[str]:
     """Put API keys of ada's into PostgreSQL. Return the texts of the ``real`` ones; nobody knows any of the others."""
     app = (await services.keys.create_key_for_user("ada", DEFAULT_APP)).record.app_id
     settings, secret = services.settings, services.keys_of_installation.credentials
@@ -146,15 +137,3 @@ async def fill_with_keys(services: Services, house: House, real: int, others: in
     finally:
         await connection.close()
     return texts
-
-
-def all_at_once(things: Iterable[T], act: Callable[[T], object]) -> None:
-    """Do the same to each of these, all at the same moment."""
-    with ThreadPoolExecutor() as pool:
-        for done in [pool.submit(act, thing) for thing in things]:
-            done.result()
-
-
-def text_of(settings: Mapping[str, str]) -> str:
-    """Return settings as they stand in ``keystead.toml``."""
-    return "".join(f'{name} = "{value}"\n' for name, value in settings.items())

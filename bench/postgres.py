@@ -16,7 +16,15 @@ from urllib.parse import urlencode
 
 from harness import Case, Row, Spread, in_turn, keep, option, quick, ratio, say, shares, surroundings, table, workplace
 from hot_answers import SESSION, basic
-from machines import beside, fill_with_keys, inside_shared, need_postgres, postgres, postgres_seconds, shared_house
+from machines import (
+    beside,
+    fill_shared_with_keys,
+    inside_shared,
+    need_postgres,
+    postgres,
+    postgres_seconds,
+    shared_house,
+)
 from people import EVERY_SCOPE, METADATA, many, sign_in
 from servers import HERE, SERVER_CORE, Load, Served, keystead, need_wrk, pin, wrk
 
@@ -59,7 +67,7 @@ class Desk:
         server.execute("CHECKPOINT")
 
     async def _furnish(self, services: Services) -> None:
-        texts = await fill_with_keys(services, self.house, IN_TURN, KEYS - IN_TURN)
+        texts = await fill_shared_with_keys(services, self.house, IN_TURN, KEYS - IN_TURN)
         self.keys.write_text("".join(basic(text) + "\n" for text in texts), encoding="utf-8")
         secret = services.keys_of_installation.credentials
         self.hashes.write_text("\n".join(keyed_hash(secret, text).hex() for text in texts), encoding="utf-8")
