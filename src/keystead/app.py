@@ -189,6 +189,7 @@ def build_application(services: Services, *, dev: bool) -> Application:
         signing_keys=services.signing_keys,
         limiter=services.limiter,
         oauth=services.oauth,
+        revocations=services.revocations,
         measures=measures,
         remembered=lambda: len(authenticator.cache),
         metrics_networks=settings.metrics_networks,

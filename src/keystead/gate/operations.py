@@ -10,6 +10,7 @@ from keystead.gate.measures import CONTENT_TYPE, Measures
 from keystead.gate.transport import Arrival, Network, address_within, was_forwarded
 from keystead.kernel.problems import NotFound, Problem
 from keystead.oauth.service import OAuth
+from keystead.tokens.revocations import RevocationFeed
 from keystead.tokens.service import SigningKeys
 from keystead.wire.answers import Answer
 from keystead.wire.asgi import Scope
@@ -33,6 +34,7 @@ class Operations:
         signing_keys: SigningKeys,
         limiter: Limiter,
         oauth: OAuth,
+        revocations: RevocationFeed,
         measures: Measures,
         remembered: Callable[[], int],
         metrics_networks: Sequence[Network],
@@ -42,6 +44,7 @@ class Operations:
         self._signing_keys = signing_keys
         self._limiter = limiter
         self._oauth = oauth
+        self._revocations = revocations
         self._measures = measures
         self._remembered = remembered
         self._metrics_networks = tuple(metrics_networks)
@@ -59,9 +62,10 @@ class Operations:
         return Answer(200, {"Content-Type": CONTENT_TYPE, "Cache-Control": "no-store"}, text)
 
     def stop(self) -> None:
-        """Say so on /readyz from now on, and let the held polls go."""
+        """Say so on /readyz from now on, and answer whoever is held."""
         self.stopping = True
         self._oauth.waiting.close()
+        self._revocations.close()
 
     async def _ready(self) -> Answer:
         """Tell whether requests can be served. A node that hears late, or counts limits by itself, still can."""

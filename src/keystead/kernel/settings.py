@@ -147,7 +147,10 @@ class Settings(BaseModel):
     limit_registration: Limit = Field("60/minute", description="Client registrations for each address.")
     limit_device_code: Limit = Field("60/minute", description="Device codes for each address.")
     limit_token: Limit = Field("600/minute", description="Token requests for each address.")
-    limit_api: Limit = Field("1200/minute", description="API requests for each credential.")
+    limit_api: Limit = Field(
+        "1200/minute",
+        description="API requests for each credential; requests for the list of revoked tokens for each address.",
+    )
     limit_wrong_codes: int = Field(10, description="Wrong user codes that an account may try in an hour.", ge=1)
     limit_wrong_codes_address: int = Field(30, description="Wrong user codes that an address may try in an hour.", ge=1)
 
