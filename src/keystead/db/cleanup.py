@@ -8,7 +8,7 @@ for long. On PostgreSQL one node at a time takes the bites (``db/sweeping.py``).
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import ColumnElement, Table, bindparam, delete, func, select
+from sqlalchemy import ColumnElement, Table, bindparam, delete, func, select, tuple_
 
 from keystead.db.feed import FEED_KEPT
 from keystead.db.statements import Command, Parameters
@@ -42,11 +42,7 @@ class Bite:
 def _expired(table: Table, column: ColumnElement[int], *conditions: ColumnElement[bool]) -> Command:
     keys = list(table.primary_key.columns)
     doomed = select(*keys).where(column < bindparam("before"), *conditions).order_by(column).limit(bindparam("most"))
-    if len(keys) == 1:
-        return Command(delete(table).where(keys[0].in_(doomed)))
-    picked = doomed.subquery()
-    pairs = [key == picked.c[key.name] for key in keys]
-    return Command(delete(table).where(select(1).select_from(picked).where(*pairs).correlate(table).exists()))
+    return Command(delete(table).where((keys[0] if len(keys) == 1 else tuple_(*keys)).in_(doomed)))
 
 
 class Sweeper:

@@ -59,7 +59,7 @@ revocation = Table(
     metadata,
     Column("seq", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
     _text("subject"),
-    _number("at"),
+    _number("at", index=True),
     sqlite_autoincrement=True,
 )
 
@@ -316,5 +316,5 @@ audit_event = Table(
     _text("target", nullable=True),
     _text("address", nullable=True),
     _text("detail"),
-    Index("ix_audit_event_organization", "organization_id", "at"),
+    Index("ix_audit_event_organization", "organization_id", "at", "id"),
 )

@@ -24,7 +24,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_audit_event")),
     )
     op.create_index(op.f("ix_audit_event_at"), "audit_event", ["at"], unique=False)
-    op.create_index("ix_audit_event_organization", "audit_event", ["organization_id", "at"], unique=False)
+    op.create_index("ix_audit_event_organization", "audit_event", ["organization_id", "at", "id"], unique=False)
     op.create_table(
         "client",
         sa.Column("id", sa.Text(), nullable=False),
@@ -71,6 +71,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("seq", name=op.f("pk_revocation")),
         sqlite_autoincrement=True,
     )
+    op.create_index(op.f("ix_revocation_at"), "revocation", ["at"], unique=False)
     op.create_table(
         "revoked_token",
         sa.Column("id", sa.Text(), nullable=False),
