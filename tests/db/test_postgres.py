@@ -14,7 +14,7 @@ from keystead.db.feed import EVERYTHING
 from keystead.db.migrate import migrate_postgres
 from keystead.db.postgres import PostgresDatabase
 from keystead.db.sweeping import Errand, Sweeping
-from keystead.db.tables import device_authorization
+from keystead.db.tables import device_authorization, revocation
 from keystead.kernel.problems import InvalidRequest
 from keystead.kernel.secrets import Secret
 from tests.db.storage import ADD, COUNTER, COUNTERS, NAMES, Counter, PostgresStorage
@@ -24,6 +24,7 @@ from tests.support.clock import ManualClock
 from tests.support.postgres import PostgresServer
 
 Condition = Callable[[], bool]
+APPEND_NUMBERED = Command(insert_into(revocation))
 
 
 async def until(condition: Condition, seconds: float = 10.0) -> float:
@@ -339,3 +340,23 @@ async def test_expired_rows_leave_a_shared_database_in_bites(postgres_storage: P
     postgres_storage.clock.advance(86_400)
     await sweeping.sweep()
     assert postgres_storage.fetch("SELECT count(*) FROM device_authorization") == [(0,)]
+
+
+async def test_a_node_that_starts_looks_back_no_further_than_something_may_still_come(
+    postgres_storage: PostgresStorage,
+) -> None:
+    """Numbers of failed transactions of long ago are not waited for, whatever the numbers are."""
+    database, now = await postgres_storage.open(), postgres_storage.clock.now()
+
+    async def append(tx: Transaction, seq: int, at: int, subject: str = "user:old") -> None:
+        await tx.run(APPEND_NUMBERED, {"seq": seq, "subject": subject, "at": at})
+
+    for seq, at in ((10, now - 3_000), (10**15, now - 200), (10**15 + 7, now - 100), (10**15 + 9, now)):
+        await database.write(lambda tx, seq=seq, at=at: append(tx, seq, at))  # type: ignore[misc]
+    late = await postgres_storage.open()
+    heard: list[str] = []
+    late.listen(heard.append)
+    assert late._follower._heard.floor == 10**15
+    await database.write(lambda tx: append(tx, 10**15 + 8, now, "user:late"))
+    await late.changes()
+    assert heard == ["user:late"]

@@ -9,12 +9,13 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import asyncpg
 from sqlalchemy import bindparam, select
 
-from keystead.db.feed import END, EVERYTHING, FEED_KEPT, SINCE, Listener
+from keystead.db.feed import EVERYTHING, FEED_KEPT, SINCE, Listener
 from keystead.db.heard import Heard
 from keystead.db.statements import Query
 from keystead.db.tables import revocation
@@ -24,14 +25,27 @@ READ_EVERY: Final = 0.2
 """Seconds between two readings of the feed when nobody notifies."""
 TRUSTED: Final = 0.9
 """Seconds after the beginning of a reading for which what is remembered is trusted: under the second of promise V1."""
-_LOOKED_BACK: Final = 1_000
+_LOOKED_BACK: Final = 20_000
+"""Rows that are looked at when a process begins: more than are added while one transaction may be open."""
+_OVER: Final = 120
+"""Seconds by which a row must be older than the newest, so that none below it is still to come: a transaction may last
+ten, and clocks differ by a minute."""
 _LONGEST_AWAY: Final = FEED_KEPT / 2
 _PAUSE: Final = 0.1
 
 # Time that goes on while the machine sleeps, where the system has it.
 _CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
-_NUMBERS = Query(select(revocation.c.seq).where(revocation.c.seq > bindparam("seq")), int)
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    seq: int
+    at: int
+
+
+_NEWEST = Query(
+    select(revocation.c.seq, revocation.c.at).order_by(revocation.c.seq.desc()).limit(bindparam("most")), _Row
+)
 _LOST: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
 _log = logging.getLogger(__name__)
 
@@ -116,10 +130,13 @@ class Follower:
 
     async def _begin(self, connection: "Connection", now: float) -> None:
         """Begin at the end of the feed, looking back for numbers whose rows may still come; forget everything."""
-        end = END.read(await connection.fetchrow(END.numbered.sql, timeout=TRUSTED) or (None,))
-        floor = max(0, (end.last or 0) - _LOOKED_BACK)
-        rows = await connection.fetch(_NUMBERS.numbered.sql, *_NUMBERS.bind_numbered({"seq": floor}), timeout=TRUSTED)
-        self._heard.begin(sorted(_NUMBERS.read(row) for row in rows), floor, now)
+        values = _NEWEST.bind_numbered({"most": _LOOKED_BACK})
+        rows = [_NEWEST.read(row) for row in await connection.fetch(_NEWEST.numbered.sql, *values, timeout=TRUSTED)]
+        over = max((row.at for row in rows), default=0) - _OVER
+        floor = max((row.seq for row in rows if row.at < over), default=0)
+        if not floor and len(rows) == _LOOKED_BACK:
+            floor = rows[-1].seq
+        self._heard.begin(sorted(row.seq for row in rows if row.seq > floor), floor, now)
         self._begun = True
         self._tell(EVERYTHING)
 
