@@ -1,6 +1,8 @@
--- Signs in with a wrong password, under one name after the other: about a thousand times a second from 16 connections.
+-- Signs in with a wrong password, under one name after the other, each connection after a pause of its own: as many
+-- times a second as RATE says, if the answers come at once.
 dofile("ask.lua")
 local turn = 0
+local pause = 1000 * tonumber(os.getenv("CONNECTIONS")) / tonumber(os.getenv("RATE"))
 
 function request()
   turn = turn + 1
@@ -9,5 +11,5 @@ function request()
 end
 
 function delay()
-  return 15
+  return math.random(0, 2 * pause)
 end
