@@ -90,9 +90,11 @@ membership = Table(
     "membership",
     metadata,
     _text("user_id", ForeignKey("user.id"), primary_key=True),
-    _text("organization_id", ForeignKey("organization.id"), primary_key=True, index=True),
+    _text("organization_id", ForeignKey("organization.id"), primary_key=True),
     _text("role"),
     _number("created_at"),
+    # With both columns, so that one membership of a large organization is found without reading its others.
+    Index(None, "organization_id", "user_id", unique=True),
     CheckConstraint("role IN ('owner', 'admin', 'member')", name="role"),
 )
 
@@ -143,10 +145,11 @@ short_term_token = Table(
     "short_term_token",
     metadata,
     _text("id", primary_key=True),
-    _text("user_id", ForeignKey("user.id"), index=True),
+    _text("user_id", ForeignKey("user.id")),
     _text("organization_id", ForeignKey("organization.id")),
     _number("created_at"),
     _number("expires_at", index=True),
+    Index(None, "user_id", "id", unique=True),
 )
 
 signing_key = Table(

@@ -225,7 +225,9 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["user_id"], ["user.id"], name=op.f("fk_membership_user_id_user")),
         sa.PrimaryKeyConstraint("user_id", "organization_id", name=op.f("pk_membership")),
     )
-    op.create_index(op.f("ix_membership_organization_id"), "membership", ["organization_id"], unique=False)
+    op.create_index(
+        op.f("ix_membership_organization_id_user_id"), "membership", ["organization_id", "user_id"], unique=True
+    )
     op.create_table(
         "oauth_grant",
         sa.Column("id", sa.Text(), nullable=False),
@@ -285,7 +287,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_short_term_token")),
     )
     op.create_index(op.f("ix_short_term_token_expires_at"), "short_term_token", ["expires_at"], unique=False)
-    op.create_index(op.f("ix_short_term_token_user_id"), "short_term_token", ["user_id"], unique=False)
+    op.create_index(op.f("ix_short_term_token_user_id_id"), "short_term_token", ["user_id", "id"], unique=True)
     op.create_table(
         "top_up",
         sa.Column("id", sa.Text(), nullable=False),
