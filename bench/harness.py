@@ -121,12 +121,13 @@ def surroundings(*packages: str) -> None:
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
     libraries = ", ".join(f"{name} {version(name)}" for name in packages)
     python = f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}"
-    say(f"{today}, {os.cpu_count()} cores ({_processor()}), {python}, {libraries}")
+    say(f"{today}, {os.cpu_count()} cores ({processor()}), {python}, {libraries}")
     say(f"Load of the machine before: {os.getloadavg()[0]:.1f}")
     say()
 
 
-def _processor() -> str:
+def processor() -> str:
+    """Return the processor's name as it calls itself."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

@@ -179,7 +179,7 @@ def one_house(place: Path, server: PostgresServer, engine: str) -> tuple[House, 
 
 
 def workers(place: Path, server: PostgresServer) -> None:
-    """Measure one worker on one core beside two on two, on each database."""
+    """Measure one worker beside two, on each database; both may use the same two cores."""
     beside = "" if (os.cpu_count() or 1) > 2 else "; the load shares the second core"
     rows = []
     for engine in ("SQLite", "PostgreSQL"):
@@ -188,7 +188,7 @@ def workers(place: Path, server: PostgresServer) -> None:
             for number in (1, 2):
                 house, key = one_house(place / f"{engine}-{number}", server, engine)
                 served = running.enter_context(working_together(house, number))
-                pids = spread(served) if number > 1 else [served.pid]
+                pids = spread(served)
                 cases[f"{engine}, {number}"] = lambda served=served, key=key, pids=pids: checks(served, key, pids)  # type: ignore[misc]
             found = in_turn(ROUNDS, cases)
         base, both = f"{engine}, 1", f"{engine}, 2"

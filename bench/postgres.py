@@ -63,6 +63,7 @@ class Desk:
         self.chains: list[str] = []
         self.keys, self.hashes = place / "keys", place / "hashes"
         self.codes = place / "codes"
+        self.turn, self.look_ups = 0, 0
         inside_shared(self.house, self._furnish)
         server.execute("CHECKPOINT")
 
@@ -92,11 +93,27 @@ class Desk:
             preexec_fn=pin(SERVER_CORE),
         )
         found: dict[str, float] = json.loads(told.stdout)
+        self.look_ups += int(found["requests"])
         return {**found, "postgres": (postgres_seconds(self.server) - before) / found["requests"] * 1e6}
 
     def look_up(self, served: Served) -> dict[str, float]:
-        """Run a round of checks of keys that are not remembered."""
-        return self._wrk(served, SESSION, Load(SECONDS, POOL, script="lines.lua", arguments=("header", str(self.keys))))
+        """Run a round of checks of keys that are not remembered: it goes on where the last one ended."""
+        arguments = ("header", str(self.keys))
+        load = Load(SECONDS, POOL, script="lines.lua", arguments=arguments, start=self.turn)
+        found = self._wrk(served, SESSION, load)
+        self.turn = (self.turn + int(found["requests"])) % IN_TURN
+        self.look_ups += int(found["requests"])
+        return found
+
+    def check_that_all_were_looked_up(self) -> None:
+        """Stop when PostgreSQL was asked for fewer keys than were checked: then some were remembered after all.
+
+        Its processes tell what they counted when their connections are closed.
+        """
+        sql = "SELECT idx_scan FROM pg_stat_user_indexes WHERE indexrelname = 'uq_api_key_secret_hash'"
+        ((scans,),) = self.server.fetch(sql, self.url)
+        if int(scans) < self.look_ups:
+            sys.exit(f"{self.look_ups:,} keys were checked, but PostgreSQL looked only {int(scans):,} up.")
 
     def refresh(self, served: Served) -> dict[str, float]:
         """Run a round of refreshes. Its last tokens are not known here, so every round gets chains of its own."""
@@ -166,6 +183,7 @@ def main() -> None:
                 CODES: lambda: desk.issue(served),
             }
             found = in_turn(ROUNDS, cases)
+        desk.check_that_all_were_looked_up()
         tell(found)
         keep(*rows_of(found))
 
