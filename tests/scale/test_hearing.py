@@ -10,14 +10,13 @@ from typing import Final
 
 import pytest
 
-from tests.support.browser import Browser
+from tests.scale.approval import approve_held_polls
+from tests.scale.revoking import revoke
 from tests.support.cable import Cable
 from tests.support.calls import Line, Reply, tell
-from tests.support.cluster import Cluster, Key, page_of, through
-from tests.support.device import DeviceClient
+from tests.support.cluster import Cluster, Key, through
 from tests.support.postgres import PostgresServer
 from tests.support.processes import wait_for
-from tests.support.server import ADA
 
 HEARD_WITHIN: Final = 1.0
 """Seconds after which a revoked key is refused everywhere, and after which a node that is cut off trusts nothing."""
@@ -105,17 +104,6 @@ def watching(*pairs: tuple[str, Key]) -> Iterator[list[Watch]]:
                 thread.join()
 
 
-def revoke(url: str, token: str, key: Key) -> float:
-    """Delete a key through a node and return when that was answered."""
-    with Line(url) as line:
-        line.open()
-        path = f"/account/service/v1/apps/{key.app_id}/keys/{key.id}"
-        answer = line.ask("DELETE", path, headers={"Authorization": f"Bearer {token}"})
-        answered = time.monotonic()
-    assert (answer.status, answer.json()) == (200, {"deleted": True})
-    return answered
-
-
 def test_a_key_revoked_on_one_node_is_refused_there_at_once_and_on_every_other_node_within_a_second(
     nodes: Cluster, way: str
 ) -> None:
@@ -171,36 +159,10 @@ def test_a_node_cut_off_from_the_database_refuses_within_a_second_and_hears_what
 
 
 def test_an_approval_on_one_node_answers_the_poll_that_another_node_holds(nodes: Cluster, way: str) -> None:
-    with DeviceClient(nodes.urls[1]) as device, Browser(nodes.urls[0]) as ada:
-        device.register()
-        ada.sign_in(ADA.username, ADA.password)
-        took = [approve_a_held_poll(nodes, device, ada) for _ in range(ROUNDS)]
+    took = approve_held_polls(nodes, ROUNDS)
     tell(f"{way}: from the answer to the click to the answer to the poll {milliseconds(took)}")
     assert statistics.median(took) < APPROVED_WITHIN[way]
     assert max(took) < HEARD_WITHIN
-
-
-def approve_a_held_poll(nodes: Cluster, device: DeviceClient, ada: Browser) -> float:
-    """Return the seconds from the answer to ada's click on the first node to the answer to the poll on the second."""
-    authorization = device.device_code()
-    page = ada.get(page_of(authorization))
-    form = page.form("decision", "user_code", "form_token").filled({"decision": "approve"})
-    answered: list[float] = []
-
-    def poll() -> None:
-        assert device.poll(authorization).status_code == 200
-        answered.append(time.monotonic())
-
-    polling = threading.Thread(target=poll)
-    with Line(nodes.urls[1]) as metrics:
-        polling.start()
-        wait_for(lambda: "keystead_polls_held 1.0" in metrics.get("/metrics").text, "a poll that is held")
-    clicked = ada.request("POST", "/getServiceKeys/device", form=form)
-    clicked_at = time.monotonic()
-    polling.join()
-    assert clicked.status_code == 303
-    (answered_at,) = answered
-    return answered_at - clicked_at
 
 
 def milliseconds(seconds: list[float]) -> str:

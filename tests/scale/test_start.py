@@ -1,17 +1,15 @@
 """How nodes begin together, what stops a start, and who cleans up."""
 
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.support.calls import Line
-from tests.support.cluster import MASTER_SECRET, Cluster
+from tests.support.cluster import Cluster, refused_start
 from tests.support.postgres import PostgresServer
 from tests.support.processes import free_port, wait_for
-from tests.support.server import ADMIN_SECONDS, KeysteadServer, add_acme
+from tests.support.server import add_acme
 
 
 def count(postgres: PostgresServer, url: str, table: str) -> int:
@@ -50,7 +48,7 @@ def test_five_nodes_started_at_one_moment_on_an_empty_database_migrate_it_once_a
     [
         ({"KEYSTEAD_MASTER_SECRET": "another secret than the other nodes were given"}, "master secret"),
         ({"KEYSTEAD_MASTER_SECRET": "short"}, "32"),
-        ({"KEYSTEAD_MASTER_SECRET": None}, "KEYSTEAD_MASTER_SECRET"),
+        ({"KEYSTEAD_MASTER_SECRET": ""}, "KEYSTEAD_MASTER_SECRET"),
         (
             {"KEYSTEAD_DATABASE_URL": "postgresql://keystead@127.0.0.1:{free}/keystead"},
             "The database cannot be reached",
@@ -60,23 +58,10 @@ def test_five_nodes_started_at_one_moment_on_an_empty_database_migrate_it_once_a
     ids=["another secret", "a short one", "none", "no database server", "no such database"],
 )
 def test_a_node_that_cannot_join_ends_with_one_sentence(
-    furnished_url: str, tmp_path: Path, change: dict[str, str | None], sentence: str
+    furnished_url: str, tmp_path: Path, change: dict[str, str], sentence: str
 ) -> None:
-    changed = {
-        name: None if value is None else value.format(free=free_port(), url=furnished_url)
-        for name, value in change.items()
-    }
-    usual = {"KEYSTEAD_MASTER_SECRET": MASTER_SECRET, "KEYSTEAD_DATABASE_URL": furnished_url}
-    settings = {name: value for name, value in {**usual, **changed}.items() if value is not None}
-    node = KeysteadServer(tmp_path, settings)
-    ended = subprocess.run(
-        [sys.executable, "-m", "keystead", "serve", "--dev", "--data", str(node.data), "--port", "0"],
-        capture_output=True,
-        text=True,
-        env=node.environment(),
-        timeout=ADMIN_SECONDS,
-        check=False,
-    )
+    changed = {name: value.format(free=free_port(), url=furnished_url) for name, value in change.items()}
+    ended = refused_start(tmp_path, {"KEYSTEAD_DATABASE_URL": furnished_url, **changed})
     lines = ended.stderr.strip().splitlines()
     assert (ended.returncode, ended.stdout) == (1, "")
     assert len(lines) == 1

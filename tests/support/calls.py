@@ -18,7 +18,7 @@ NO_ANSWER: Final = (OSError, http.client.HTTPException)
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer: its status, its headers by their lower-case names, and its body."""
+    """An answer: its status, its body, and its headers by their lower-case names; repeated ones are joined by commas."""
 
     status: int
     headers: Mapping[str, str]
@@ -91,7 +91,9 @@ class Line:
         except NO_ANSWER:
             self._connection.close()
             raise
-        return Reply(response.status, {name.lower(): value for name, value in response.getheaders()}, received)
+        names = {name.lower(): None for name, _ in response.getheaders()}
+        joined = {name: ", ".join(response.headers.get_all(name, [])) for name in names}
+        return Reply(response.status, joined, received)
 
     def get(self, path: str, headers: Mapping[str, str] | None = None) -> Reply:
         """GET."""

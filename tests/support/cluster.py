@@ -2,6 +2,8 @@
 
 import asyncio
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,7 +21,7 @@ from keystead.kernel.settings import Settings
 from tests.support.browser import Browser
 from tests.support.device import DeviceAuthorization, DeviceClient, Tokens
 from tests.support.processes import free_port
-from tests.support.server import ADA, BOB, KeysteadServer
+from tests.support.server import ADA, ADMIN_SECONDS, BOB, KeysteadServer
 
 T = TypeVar("T")
 
@@ -99,15 +101,15 @@ class Cluster:
 
         return in_process(self.nodes[0].data, self.database, work)
 
-    def sign_in(self, number: int = 1) -> list[Tokens]:
-        """Sign ``number`` devices in for ada, each by the next node, and return their tokens."""
-        nodes = cycle(self.nodes)
-        with DeviceClient(self.nodes[0].url) as first, Browser(self.nodes[0].url) as ada:
+    def sign_in(self, number: int = 1, urls: Sequence[str] = ()) -> list[Tokens]:
+        """Sign ``number`` devices in for ada, each over the next node, or over the next of ``urls``."""
+        doors = list(urls) or self.urls
+        with DeviceClient(doors[0]) as first, Browser(doors[0]) as ada:
             client_id = first.register()
             ada.sign_in(ADA.username, ADA.password)
             found = []
-            for _ in range(number):
-                with DeviceClient(next(nodes).url, client_id) as device:
+            for _, door in zip(range(number), cycle(doors), strict=False):
+                with DeviceClient(door, client_id) as device:
                     authorization = device.device_code()
                     ada.approve(page_of(authorization))
                     found.append(device.poll_until_decided(authorization))
@@ -168,3 +170,16 @@ def through(url: str, *ports: int) -> str:
     """Return a database's address with another port, or with several, each a host of its own."""
     hosts = ",".join(f"127.0.0.1:{port}" for port in ports)
     return re.sub(r"@[^/]+/", f"@{hosts}/", url)
+
+
+def refused_start(directory: Path, settings: Mapping[str, str]) -> "subprocess.CompletedProcess[str]":
+    """Return how a node ended that was started alone and did not become ready."""
+    node = KeysteadServer(directory, {"KEYSTEAD_MASTER_SECRET": MASTER_SECRET, **settings})
+    return subprocess.run(
+        [sys.executable, "-m", "keystead", "serve", "--dev", "--data", str(node.data), "--port", "0"],
+        capture_output=True,
+        text=True,
+        env=node.environment(),
+        timeout=ADMIN_SECONDS,
+        check=False,
+    )

@@ -46,7 +46,13 @@ class _Row:
 _NEWEST = Query(
     select(revocation.c.seq, revocation.c.at).order_by(revocation.c.seq.desc()).limit(bindparam("most")), _Row
 )
-_LOST: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+_LOST: Final = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.TargetServerAttributeNotMatched,
+    OSError,
+    TimeoutError,
+)
 _log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
@@ -72,6 +78,7 @@ class Follower:
         self._trusted_until = 0.0
         self._last_reading = 0.0
         self._begun = False
+        self._lost = False
         self._wake = asyncio.Event()
         self._first = asyncio.Event()
 
@@ -90,10 +97,10 @@ class Follower:
         except TimeoutError:
             _log.warning("the feed of changes cannot be read yet; every request asks the database")
 
-    async def read(self, connection: "Connection") -> None:
-        """Tell the listeners of every change committed so far that is news; the first time, of everything."""
+    async def read(self, connection: "Connection", *, anew: bool = False) -> None:
+        """Tell the listeners of every change committed so far that is news; of everything at first, and ``anew``."""
         now = _now()
-        if not self._begun or now - self._last_reading > _LONGEST_AWAY:
+        if anew or not self._begun or now - self._last_reading > _LONGEST_AWAY:
             await self._begin(connection, now)
         else:
             values = SINCE.bind_numbered({"seq": self._heard.floor})
@@ -103,24 +110,32 @@ class Follower:
         self._last_reading = now
 
     async def follow(self) -> None:
-        """Read the feed until cancelled, over one connection after another."""
+        """Read the feed until cancelled, over one connection after another, whatever goes wrong."""
         while True:
             try:
                 await self._follow(await self._connect())
-            except _LOST as error:
-                _log.warning("the feed of changes was lost, so the cache is not trusted: %s", type(error).__name__)
+            except Exception as error:
+                if not self._lost:
+                    unforeseen = None if isinstance(error, _LOST) else error
+                    _log.warning("the feed of changes was lost, so the cache is not trusted", exc_info=unforeseen)
+                self._lost = True
             await asyncio.sleep(_PAUSE)
 
     async def _follow(self, connection: "OwnConnection") -> None:
+        anew = True  # another server may have taken over whose feed ends earlier, or an older state been restored
         try:
             if self._notify:
                 await connection.add_listener(CHANNEL, lambda *_: self._wake.set())
             while True:
                 self._wake.clear()
                 started = _now()
-                await self.read(connection)
+                await self.read(connection, anew=anew)
+                anew = False
                 self._trusted_until = started + TRUSTED
                 self._first.set()
+                if self._lost:
+                    _log.info("the feed of changes is read again")
+                    self._lost = False
                 try:
                     await asyncio.wait_for(self._wake.wait(), READ_EVERY)
                 except TimeoutError:

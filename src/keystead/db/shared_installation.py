@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 OLDEST_SERVER: Final = 13
+READ_ONLY: Final = asyncpg.TargetServerAttributeNotMatched
 _WHERE: Final = "this database"
 _GIVE_ONE: Final = (
     "A database that nodes share needs a master secret that all of them are given: set KEYSTEAD_MASTER_SECRET to at "
@@ -128,7 +129,7 @@ class connected:  # noqa: N801 - it is used as a function is
     async def __aenter__(self) -> "OwnConnection":
         try:
             connection: OwnConnection = await asyncpg.connect(self._url, **options())
-        except (OSError, TimeoutError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError, READ_ONLY) as error:
             raise InstallationError(f"The database cannot be reached: {reason_of(error)}") from None
         self._connection = connection
         return connection
@@ -144,6 +145,8 @@ def reason_of(error: Exception, address: str = "KEYSTEAD_DATABASE_URL") -> str:
         return f"it refuses the user or the password in {address}."
     if isinstance(error, asyncpg.InvalidCatalogNameError):
         return f"there is no database of the name in {address}."
+    if isinstance(error, READ_ONLY):
+        return f"no server in {address} takes writes. Check it, and that the primary runs."
     if isinstance(error, TimeoutError):
         return f"it does not answer. Check {address}, and that the database runs."
     if isinstance(error, ConnectionRefusedError):
