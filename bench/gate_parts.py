@@ -116,7 +116,7 @@ def parts(gate: Any, services: Services, headers: dict[str, tuple[bytes, bytes]]
     principal: Principal = gate._authenticator.remembered(presented).principal
     counter = services.limiter.counter("api", "someone")
     pieces: dict[str, Callable[[], object]] = {
-        "judge the transport": lambda: gate._transport.judge(scope),
+        "judge the transport": lambda: gate._entrance.judge(scope),
         "make a request id": gate._ids.new,
         "sum the header fields": lambda: sum(len(name) + len(value) for name, value in scope["headers"]),
         "read the credential": lambda: read_credential(scope["headers"], "pwt"),

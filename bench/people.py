@@ -4,9 +4,10 @@ import asyncio
 import os
 import socket
 import sqlite3
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -32,6 +33,7 @@ LIMITS: Final = "".join(
     f'limit_{name} = "1000000000/minute"\n' for name in ("sign_in", "registration", "device_code", "token", "api")
 )
 """Limits that no bench reaches. The charging is measured all the same."""
+PEOPLE: Final = 1_000
 _AT_ONCE: Final = 200
 
 
@@ -115,7 +117,8 @@ async def short_term_token(services: Services, house: House) -> str:
 def fill_with_keys(house: House, number: int, known: int) -> list[str]:
     """Add rows of API keys, a million in half a minute, and return the texts of ``known`` of them, all over the table.
 
-    The others differ in nothing but that nobody knows what they are the hashes of.
+    They belong to a thousand people in turn, or to a tenth as many as there are keys. The keys that are not returned
+    differ in nothing but that nobody knows what they are the hashes of.
     """
 
     async def parts(services: Services) -> tuple[str, list[str], list[bytes]]:
@@ -127,8 +130,24 @@ def fill_with_keys(house: House, number: int, known: int) -> list[str]:
 
     app, texts, hashes = inside(house.data, parts)
     every = number // known
-    _insert_keys(house, app, (hashes[n // every] if n % every == 0 else os.urandom(32) for n in range(known * every)))
+    people = _add_people(house, min(PEOPLE, number // 10))
+    of_all = (hashes[n // every] if n % every == 0 else os.urandom(32) for n in range(known * every))
+    _insert_keys(house, app, of_all, people)
     return texts
+
+
+def _add_people(house: House, number: int) -> list[str]:
+    ids = [new_id() for _ in range(number)]
+    people = [(one, f"person-{n}", f"person-{n}@example.com", f"Person {n}") for n, one in enumerate(ids)]
+    with closing(sqlite3.connect(house.data / DATABASE_FILE)) as connection, connection:
+        connection.executemany(
+            "INSERT INTO user (id, username, email, name, platform_admin, created_at) VALUES (?, ?, ?, ?, 0, 0)", people
+        )
+        connection.executemany(
+            "INSERT INTO membership (user_id, organization_id, role, created_at) VALUES (?, ?, 'member', 0)",
+            [(one, house.organization_id) for one in ids],
+        )
+    return ids
 
 
 def add_keys(house: House, number: int) -> None:
@@ -137,13 +156,14 @@ def add_keys(house: House, number: int) -> None:
     async def app_of_ada(services: Services) -> str:
         return (await services.keys.create_key_for_user(USERNAME, "bench")).record.app_id
 
-    _insert_keys(house, inside(house.data, app_of_ada), (os.urandom(32) for _ in range(number)))
+    app = inside(house.data, app_of_ada)
+    _insert_keys(house, app, (os.urandom(32) for _ in range(number)), [house.user_id])
 
 
-def _insert_keys(house: House, app: str, hashes: Iterable[bytes]) -> None:
+def _insert_keys(house: House, app: str, hashes: Iterable[bytes], people: Sequence[str]) -> None:
     rows = (
-        (new_id(), hashed, app, house.organization_id, house.user_id, "bench", "abcd…wxyz", EVERY_SCOPE, 0)
-        for hashed in hashes
+        (new_id(), hashed, app, house.organization_id, person, "bench", "abcd…wxyz", EVERY_SCOPE, 0)
+        for hashed, person in zip(hashes, cycle(people), strict=False)
     )
     columns = "id, secret_hash, app_id, organization_id, user_id, title, hint, scopes, created_at"
     with closing(sqlite3.connect(house.data / DATABASE_FILE)) as connection:

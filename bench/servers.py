@@ -134,7 +134,7 @@ def through_fastapi(house: House, **settings: str) -> Served:
 
 
 def forgetful(house: House, **settings: str) -> Served:
-    """Return Keystead as it would be if it remembered a hundred credentials and no more."""
+    """Return Keystead as it would be if it remembered five hundred credentials and no more."""
     command = [sys.executable, str(HERE / "serving.py"), "forgetful", str(house.port), str(house.data)]
     return Served(command, house.data.with_suffix(".log"), settings)
 

@@ -2,7 +2,7 @@
 
 ``serving.py bare PORT FILE`` answers what the file holds, whatever is asked: the least that any ASGI application does.
 ``serving.py fastapi PORT DATA`` is Keystead with its token endpoint moved into FastAPI.
-``serving.py forgetful PORT DATA`` is Keystead with a cache of a hundred credentials.
+``serving.py forgetful PORT DATA`` is Keystead with a cache of five hundred credentials.
 """
 
 import json
@@ -30,7 +30,7 @@ from keystead.wire.asgi import App, until_gone
 from keystead.wire.caller import caller_of
 from keystead.wire.forms import parse_form, required
 
-REMEMBERED: Final = 100
+REMEMBERED: Final = 500
 
 
 def bare(file: Path) -> App:

@@ -11,26 +11,44 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from sqlalchemy import bindparam, delete, update
 
 from keystead.app import Services, open_services
+from keystead.db.engine import Transaction
 from keystead.db.feed import EVERYTHING
+from keystead.db.statements import Command
+from keystead.db.tables import membership, user
 from keystead.gate.authenticator import Authenticator
-from keystead.gate.cache import MOST_SIGHTS, CredentialCache, subjects_of
+from keystead.gate.cache import MOST_SIGHTS, CredentialCache
 from keystead.gate.credentials import Kind, Presented
 from keystead.kernel.clock import SystemClock
 from keystead.kernel.principal import Identity, Method, Principal
 from keystead.kernel.problems import Unauthenticated
 from keystead.kernel.scopes import ALL_SCOPES
+from keystead.kernel.secrets import Secret
 from keystead.kernel.settings import Settings
-from keystead.keys.service import Keys
+from keystead.keys.service import Keys, Known
 from tests.gate.serving import Furnished, new_key
+from tests.support.server import ADA
 
+RENAME = Command(update(user).where(user.c.username == bindparam("who")).values(name=bindparam("new_name")))
+LEAVE = Command(delete(membership).where(membership.c.user_id == bindparam("who")))
 NOW = 1_763_800_000
 IDENTITY = Identity("u1", "ada", "ada@example.com", "Ada", 0, None, "o1", "acme", "Acme", "owner")
 
 
 def principal(credential_id: str = "c1", expires_at: int | None = None, user_id: str = "u1") -> Principal:
     return Principal(replace(IDENTITY, user_id=user_id), Method.API_KEY, ALL_SCOPES, credential_id, expires_at)
+
+
+def subjects_of(found: Principal) -> set[str]:
+    """Return what the feed names when this principal is no longer what it was."""
+    identity = found.identity
+    return {
+        f"credential:{found.credential_id}",
+        f"user:{identity.user_id}",
+        f"organization:{identity.organization_id}",
+    }
 
 
 def test_what_was_put_is_remembered() -> None:
@@ -80,7 +98,7 @@ def test_when_there_are_too_many_the_oldest_leaves_and_leaves_nothing_behind() -
         cache.put(bytes([number]), principal(f"c{number}", user_id=f"u{number}"), cache.heard)
     assert len(cache) == 3
     assert [number for number in range(10) if cache.get(bytes([number]), NOW)] == [7, 8, 9]
-    assert len(cache._by_subject) == 3 + 3 + 1
+    assert (set(cache._by_credential), set(cache._people)) == ({"c7", "c8", "c9"}, {"u7", "u8", "u9"})
 
 
 def test_a_credential_that_is_found_again_with_another_user_leaves_nothing_of_the_first_behind() -> None:
@@ -90,7 +108,7 @@ def test_a_credential_that_is_found_again_with_another_user_leaves_nothing_of_th
     cache.hear("user:u1")
     assert cache.get(b"k", NOW) is not None
     cache.hear("user:u2")
-    assert (len(cache), cache._by_subject) == (0, {})
+    assert (len(cache), cache._by_credential, cache._people) == (0, {}, {})
 
 
 @pytest.mark.parametrize("subject", ["credential:c1", "user:u1", "organization:o1", EVERYTHING])
@@ -174,8 +192,10 @@ class CacheMachine(RuleBasedStateMachine):
     @invariant()
     def it_is_bounded_and_its_index_fits(self) -> None:
         assert len(self.cache) <= 4
-        indexed = set().union(*self.cache._by_subject.values())
-        assert indexed == set(self.cache._entries)
+        people = [person for of_user in self.cache._people.values() for person in of_user.values()]
+        assert set().union(*self.cache._by_credential.values()) == set(self.cache._entries)
+        assert set().union(*(person.keys for person in people)) == set(self.cache._entries)
+        assert all(person.keys for person in people)
 
 
 def test_in_any_order_of_look_ups_and_changes_nothing_that_changed_is_remembered() -> None:
@@ -194,9 +214,9 @@ class SlowKeys(Keys):
         self.has_read = asyncio.Event()
         self.may_answer = asyncio.Event()
 
-    async def find(self, text: str) -> Principal | None:
+    async def find(self, text: str, known: Known | None = None) -> Principal | None:
         """Read, then wait."""
-        found = await super().find(text)
+        found = await super().find(text, known)
         self.has_read.set()
         await self.may_answer.wait()
         return found
@@ -261,6 +281,59 @@ async def test_what_a_look_up_put_there_before_anybody_heard_of_the_revoke_is_go
     desk.slow.may_answer.set()
     assert (await in_flight).principal.credential_id == desk.key_id
     assert desk.authenticator.remembered(desk.presented) is None
+
+
+async def test_a_key_of_somebody_known_is_found_by_one_read_of_its_own_row(desk: Desk) -> None:
+    desk.slow.may_answer.set()
+    await desk.authenticator.entry(desk.presented)
+    other = await desk.services.keys.create_key_for_user("ada", "other")
+    reads: list[str] = []
+    connection: Any = desk.services.db._reads  # type: ignore[attr-defined]
+    connection.set_trace_callback(reads.append)
+    entry = await desk.authenticator.entry(Presented(Kind.API_KEY, other.secret.reveal()))
+    connection.set_trace_callback(None)
+    assert entry.principal.credential_id == other.record.id
+    looked_up = [read for read in reads if "revocation" not in read and not read.startswith("PRAGMA")]
+    assert len(looked_up) == 1
+    assert "JOIN" not in looked_up[0]
+
+
+@pytest.mark.parametrize("in_flight", [False, True])
+async def test_what_is_known_of_a_person_is_forgotten_when_the_person_changes(desk: Desk, *, in_flight: bool) -> None:
+    desk.slow.may_answer.set()
+    before = (await desk.authenticator.entry(desk.presented)).principal.identity
+    other = Presented(Kind.API_KEY, (await desk.services.keys.create_key_for_user("ada", "other")).secret.reveal())
+    look_up: asyncio.Task[Any] | None = None
+    if in_flight:
+        desk.slow.may_answer.clear()
+        desk.slow.has_read.clear()
+        look_up = asyncio.create_task(desk.authenticator.entry(other))
+        await desk.slow.has_read.wait()
+    await desk.services.db.run(RENAME, {"who": "ada", "new_name": "Augusta Ada"})
+    await desk.services.sessions.set_password("ada", Secret(ADA.password))
+    assert desk.authenticator.remembered(desk.presented) is None
+    desk.slow.may_answer.set()
+    if look_up is not None:
+        assert (await look_up).principal.identity == before
+        assert len(desk.authenticator.cache) == 0
+    found = (await desk.authenticator.entry(other)).principal.identity
+    assert (before.name, found.name) == ("ada", "Augusta Ada")
+
+
+async def test_a_key_of_somebody_who_left_is_nobodys_once_that_was_announced(desk: Desk) -> None:
+    desk.slow.may_answer.set()
+    user_id = (await desk.authenticator.entry(desk.presented)).principal.identity.user_id
+    other = (await desk.services.keys.create_key_for_user("ada", "other")).secret.reveal()
+
+    async def leave(tx: Transaction) -> None:
+        await tx.run(LEAVE, {"who": user_id})
+        await tx.announce(f"user:{user_id}")
+
+    await desk.services.db.write(leave)
+    for presented in (desk.presented, Presented(Kind.API_KEY, other)):
+        with pytest.raises(Unauthenticated):
+            await desk.authenticator.entry(presented)
+    assert desk.authenticator.cache.identity(user_id, "") is None
 
 
 async def test_a_credential_is_remembered_for_the_kind_that_it_was_sent_as(desk: Desk) -> None:

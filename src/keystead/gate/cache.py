@@ -5,32 +5,22 @@ the change feed names its credential, its user or its organization. A look-up th
 must not fill the cache with what it saw before: it is kept only if nothing was heard since it began.
 
 An entry is also known by sight: by the keyed hash of a header field in which its credential came, so that the same
-field is not read and decoded each time. What is known by sight goes when its entry goes.
+field is not read and decoded each time. What is known by sight goes when its entry goes, and so does what is known of
+a person when the last of their credentials goes.
 """
 
 from collections import OrderedDict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
 from keystead.db.feed import EVERYTHING
-from keystead.kernel.principal import Principal
+from keystead.kernel.principal import Identity, Principal
 from keystead.wire.limiter import Counter
 
 MOST_ENTRIES: Final = 20_000
 MOST_SIGHTS: Final = 4
 """As many honest ways as there are to send one key; whoever invents more of them is read each time."""
-
-
-@dataclass(slots=True)
-class Entry:
-    """A principal, and the answers already written for it. ``sights`` are the hashes by which it is known by sight."""
-
-    principal: Principal
-    session: "Written | None" = None
-    verify: "Written | None" = None
-    counter: Counter | None = None
-    kept: bool = False
-    sights: list[bytes] = field(default_factory=list[bytes])
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +31,25 @@ class Written:
     body: dict[str, str | bytes]
 
 
-def subjects_of(principal: Principal) -> tuple[str, str, str]:
-    """Return what the feed names when this principal is no longer what it was."""
-    identity = principal.identity
-    return (
-        f"credential:{principal.credential_id}",
-        f"user:{identity.user_id}",
-        f"organization:{identity.organization_id}",
-    )
+@dataclass(slots=True, eq=False)
+class Person:
+    """Somebody in an organization: what ``/api/auth/session`` answers to them, and the keys of their entries."""
+
+    identity: Identity
+    session: Written | None = None
+    keys: set[bytes] = field(default_factory=set[bytes])
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """A principal, what is already prepared for it, and the hashes by which it is known by sight."""
+
+    principal: Principal
+    person: Person
+    verify: Written | None = None
+    counter: Counter | None = None
+    kept: bool = False
+    sights: tuple[bytes, ...] = ()
 
 
 class CredentialCache:
@@ -60,7 +61,9 @@ class CredentialCache:
         # A plain dict would search through the places of all that left before for the oldest.
         self._entries: OrderedDict[bytes, Entry] = OrderedDict()
         self._by_sight: dict[bytes, Entry] = {}
-        self._by_subject: dict[str, set[bytes]] = {}
+        self._by_credential: dict[str, set[bytes]] = {}
+        self._people: dict[str, dict[str, Person]] = {}
+        """By user and organization; only those with a credential here."""
         self.heard = 0
 
     def __len__(self) -> int:
@@ -77,6 +80,20 @@ class CredentialCache:
             return None
         return entry
 
+    def put(self, key: bytes, principal: Principal, heard: int) -> Entry:
+        """Remember a principal, unless something was heard since the look-up began; return its entry in any case."""
+        if heard != self.heard:
+            return Entry(principal, Person(principal.identity))
+        if key in self._entries:
+            self._drop(key)
+        elif len(self._entries) >= self._most:
+            self._drop(next(iter(self._entries)))
+        person = self._person(principal.identity)
+        person.keys.add(key)
+        self._by_credential.setdefault(principal.credential_id, set()).add(key)
+        entry = self._entries[key] = Entry(principal, person, kept=True)
+        return entry
+
     def seen(self, sight: bytes, now: int) -> Entry | None:
         """Return what is remembered of a credential that has not expired, by sight."""
         entry = self._by_sight.get(sight)
@@ -89,33 +106,52 @@ class CredentialCache:
         """Know an entry by sight from now on, for as long as it is remembered."""
         if entry.kept and len(entry.sights) < MOST_SIGHTS and sight not in self._by_sight:
             self._by_sight[sight] = entry
-            entry.sights.append(sight)
+            entry.sights = (*entry.sights, sight)
 
-    def put(self, key: bytes, principal: Principal, heard: int) -> Entry:
-        """Remember a principal, unless something was heard since the look-up began; return its entry in any case."""
-        entry = Entry(principal)
-        if heard != self.heard:
-            return entry
-        self._drop(key)
-        if len(self._entries) >= self._most:
-            self._drop(next(iter(self._entries)))
-        self._entries[key] = entry
-        entry.kept = True
-        for subject in subjects_of(principal):
-            self._by_subject.setdefault(subject, set()).add(key)
-        return entry
+    def identity(self, user_id: str, organization_id: str) -> Identity | None:
+        """Return who a user is in an organization, if one of their credentials is remembered."""
+        of_user = self._people.get(user_id)
+        person = None if of_user is None else of_user.get(organization_id)
+        return None if person is None else person.identity
 
     def hear(self, subject: str) -> None:
         """Forget all that a change concerns; a listener of the change feed."""
         self.heard += 1
         if subject == EVERYTHING:
-            for entry in self._entries.values():
-                entry.kept = False
-            self._entries.clear()
-            self._by_sight.clear()
-            self._by_subject.clear()
-        for key in tuple(self._by_subject.get(subject, ())):
-            self._drop(key)
+            self._forget_everything()
+        else:
+            for key in tuple(self._concerned(subject)):
+                self._drop(key)
+
+    def _concerned(self, subject: str) -> Iterable[bytes]:
+        """Return the keys of what the feed names by ``subject``."""
+        kind, _, name = subject.partition(":")
+        if kind == "credential":
+            return self._by_credential.get(name, ())
+        if kind == "user":
+            return [key for person in self._people.get(name, {}).values() for key in person.keys]
+        if kind == "organization":  # changes so seldom that looking through the people will do
+            members = [people[name] for people in self._people.values() if name in people]
+            return [key for person in members for key in person.keys]
+        return ()
+
+    def _person(self, identity: Identity) -> Person:
+        """Return the person of an identity, which was read just now; one who is not the same any more is another."""
+        of_user = self._people.setdefault(identity.user_id, {})
+        person = of_user.get(identity.organization_id)
+        if person is None:
+            person = of_user[identity.organization_id] = Person(identity)
+        elif person.identity is not identity and person.identity != identity:
+            for key in tuple(person.keys):
+                self._drop(key)
+            person = self._people.setdefault(identity.user_id, {})[identity.organization_id] = Person(identity)
+        return person
+
+    def _forget_everything(self) -> None:
+        for entry in self._entries.values():
+            entry.kept = False
+        for index in (self._entries, self._by_sight, self._by_credential, self._people):
+            index.clear()
 
     def _drop(self, key: bytes) -> None:
         entry = self._entries.pop(key, None)
@@ -124,9 +160,14 @@ class CredentialCache:
         entry.kept = False
         for sight in entry.sights:
             del self._by_sight[sight]
-        for subject in subjects_of(entry.principal):
-            keys = self._by_subject.get(subject)
-            if keys is not None:
-                keys.discard(key)
-                if not keys:
-                    del self._by_subject[subject]
+        credential_id, identity, person = entry.principal.credential_id, entry.principal.identity, entry.person
+        keys = self._by_credential[credential_id]
+        keys.discard(key)
+        if not keys:
+            del self._by_credential[credential_id]
+        person.keys.discard(key)
+        if not person.keys:
+            of_user = self._people[identity.user_id]
+            del of_user[identity.organization_id]
+            if not of_user:
+                del self._people[identity.user_id]

@@ -4,11 +4,11 @@ Every honest way to send a key is read: ``Bearer``, Basic ``key:`` and Basic ``k
 credentials in one request are refused, because it is not clear who is acting.
 """
 
-import base64
-import binascii
+from binascii import Error as Base64Error
+from binascii import a2b_base64
 from collections.abc import Iterable
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 from typing import Final
 
 from keystead.kernel.problems import HeadersTooLarge, TwoCredentials
@@ -18,12 +18,10 @@ Headers = Iterable[tuple[bytes, bytes]]
 CARRIERS: Final = frozenset({b"authorization", b"x-api-key", b"cookie"})
 """The fields in which a credential may come."""
 SESSION_COOKIE: Final = b"cloud.sso"
-LARGEST_HEADERS: Final = 32_768
-"""Bytes of all names and values together."""
 LONGEST: Final = 8_192
 
 
-class Kind(Enum):
+class Kind(StrEnum):
     """What a credential was presented as."""
 
     API_KEY = "api_key"
@@ -85,8 +83,8 @@ def _authorization(value: bytes, api_key_prefix: str) -> Presented | None:
 def _basic(encoded: bytes) -> Presented:
     """Read an API key as the user name of Basic authentication, with an empty password (RFC 7617)."""
     try:
-        decoded = base64.b64decode(encoded + b"=" * (-len(encoded) % 4), validate=True)
-    except binascii.Error:
+        decoded = a2b_base64(encoded + b"=" * (-len(encoded) % 4), strict_mode=True)
+    except Base64Error:
         return Presented(Kind.UNREADABLE, "basic")
     key, _, password = decoded.partition(b":")
     presented = _decoded(Kind.API_KEY, key)

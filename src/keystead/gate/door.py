@@ -11,9 +11,9 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 
 from keystead.gate.authenticator import Authenticator
-from keystead.gate.cache import Written
-from keystead.gate.credentials import LARGEST_HEADERS, Kind, Presented, read_credential
-from keystead.gate.hot import HSTS, NOSNIFF, SESSION, VERIFY, HotAnswers, session_of, verify_of
+from keystead.gate.credentials import read_credential
+from keystead.gate.entrance import READS, Entrance, check_size, only_read
+from keystead.gate.hot import HSTS, NOSNIFF, SESSION, VERIFY, HotAnswers
 from keystead.gate.last_use import LastUse
 from keystead.gate.measures import Measures
 from keystead.gate.operations import PATHS, Operations
@@ -25,24 +25,14 @@ from keystead.kernel.clock import Clock
 from keystead.kernel.principal import Method, Principal
 from keystead.kernel.problems import (
     BodyTooLarge,
-    HeadersTooLarge,
-    HttpsRequired,
-    InsufficientScope,
     Internal,
-    InvalidRequest,
-    InvalidScope,
-    MethodNotAllowed,
     Problem,
-    TwoCredentials,
-    Unauthenticated,
 )
-from keystead.kernel.scopes import parse_scopes
 from keystead.kernel.settings import Settings
 from keystead.keys.service import Keys
 from keystead.wire.answers import PageRenderer, answer, surface_of
 from keystead.wire.asgi import LARGEST_BODY, App, Message, Receive, Scope, Send, header, send_answer
 from keystead.wire.caller import Caller, set_caller
-from keystead.wire.forms import parse_parameters
 from keystead.wire.json_bodies import without_duplicates
 from keystead.wire.limiter import Limiter
 from keystead.wire.origin import check_same_site
@@ -77,48 +67,47 @@ class Gate:
         self._inner = inner
         self._direct = dict(direct)
         self._settings = settings
-        self._dev = dev
         self._clock = clock
         self._authenticator = authenticator
-        self._keys = keys
         self._limiter = limiter
         self._last_use = last_use
         self._operations = operations
         self._measures = measures
         self._page = page
-        self._transport = Transport(settings.trusted_proxies)
         self._ids = RequestIds()
         self._request_log = RequestLog(clock)
+        self._entrance = Entrance(
+            transport=Transport(settings.trusted_proxies), dev=dev, keys=keys, api_key_prefix=settings.api_key_prefix
+        )
         hot = HotAnswers(
-            dev=dev,
             clock=clock,
-            transport=self._transport,
+            entrance=self._entrance,
             authenticator=authenticator,
             limiter=limiter,
             last_use=last_use,
             measures=measures,
             ids=self._ids,
+            api_key_prefix=settings.api_key_prefix,
         )
         self._hot = {SESSION: hot.session, VERIFY: hot.verify}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request, the plain case of the two hottest questions first."""
+        """Answer one request. Who asks the two hottest questions is answered here when the answer is yes."""
         hot = self._hot.get(scope.get("path", ""))
-        if hot is not None and scope["type"] == "http":
-            try:
-                answer = hot(scope)
-            except Exception:  # the long way meets it again, and says what it is
-                answer = None
-            if answer is not None:
-                start, body = answer
-                await send(start)
-                await send(body)
-                return
-        await self._answer(scope, receive, send)
+        if hot is None or scope["type"] != "http":
+            await self._answer(scope, receive, send)
+            return
+        try:
+            start, body = await hot(scope)
+        except Exception as refusal:
+            await self._answer(scope, receive, send, refusal)
+            return
+        await send(start)
+        await send(body)
 
     async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Do what a server needs beyond requests, for as long as it runs."""
-        self._authenticator.looks.share(asyncio.get_running_loop())
+        self._authenticator.serve(asyncio.get_running_loop())
         settling = asyncio.create_task(self._measures.settle_for_ever())
         try:
             await self._inner(scope, receive, send)
@@ -127,8 +116,8 @@ class Gate:
             with contextlib.suppress(asyncio.CancelledError):
                 await settling
 
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer any request; whatever goes wrong becomes a problem in the dialect of the path."""
+    async def _answer(self, scope: Scope, receive: Receive, send: Send, refusal: Exception | None = None) -> None:
+        """Answer any request; whatever goes wrong, or went wrong, becomes a problem in the dialect of the path."""
         if scope["type"] == "lifespan":
             await self._live(scope, receive, send)
             return
@@ -136,10 +125,12 @@ class Gate:
             await send({"type": "websocket.close", "code": 1008})
             return
         started = time.perf_counter()
-        arrival = self._transport.judge(scope)
+        arrival = self._entrance.judge(scope)
         reply = _Reply(send, self._ids.new().decode(), secure=arrival.secure, head=scope["method"] == "HEAD")
         reply.path = scope["path"] if self._knows(scope["path"]) else NO_ROUTE
         try:
+            if refusal is not None:
+                raise refusal
             await self._pass(scope, receive, reply, arrival)
         except Problem as problem:
             await self._refuse(scope, reply, problem)
@@ -153,18 +144,13 @@ class Gate:
 
     async def _pass(self, scope: Scope, receive: Receive, reply: "_Reply", arrival: Arrival) -> None:
         path, headers = scope["path"], scope["headers"]
-        if sum(len(name) + len(value) for name, value in headers) > LARGEST_HEADERS:
-            raise HeadersTooLarge()
+        check_size(headers)
         if path in PATHS:
-            _only_get(scope)
+            if scope["method"] not in READS:
+                raise only_read()
             await send_answer(reply.send, await self._operations.answer(scope, arrival))
             return
-        if not arrival.secure and not (self._dev and arrival.loopback):
-            await self._flag_exposed(scope, arrival)
-            raise HttpsRequired()
-        if path in _OWN:
-            await (self._session if path == SESSION else self._verify)(scope, reply, arrival)
-            return
+        await self._entrance.check(scope, arrival)
         if _declared_length(scope) > LARGEST_BODY:
             raise BodyTooLarge()
         direct = self._direct.get(path)
@@ -183,36 +169,6 @@ class Gate:
     def _knows(self, path: str) -> bool:
         """Tell whether a path is one of the gate's own, every character of it."""
         return path in self._direct or path in _OWN or path in PATHS
-
-    # The two answers that the gate writes itself
-
-    async def _session(self, scope: Scope, reply: "_Reply", arrival: Arrival) -> None:
-        _only_get(scope)
-        entry = await self._authenticator.entry(self._presented(scope))
-        self._authenticator.recognize(scope["headers"], entry)
-        await self._charge(entry.principal, reply)
-        self._last_use.note(entry.principal, self._clock.now(), arrival.address)
-        await reply.write(session_of(entry))
-
-    async def _verify(self, scope: Scope, reply: "_Reply", arrival: Arrival) -> None:
-        """Answer a proxy that asks who is behind a request: 200, else 401 or 403, which proxies understand."""
-        _only_get(scope)
-        try:
-            presented = self._presented(scope)
-        except (TwoCredentials, HeadersTooLarge) as problem:
-            raise Unauthenticated(problem.detail) from None
-        entry = await self._authenticator.entry(presented)
-        self._authenticator.recognize(scope["headers"], entry)
-        self._last_use.note(entry.principal, self._clock.now(), arrival.address)
-        if scope["query_string"]:
-            _check_scope_asked_for(scope["query_string"], entry.principal)
-        await reply.write(verify_of(entry))
-
-    def _presented(self, scope: Scope) -> Presented:
-        presented = read_credential(scope["headers"], self._settings.api_key_prefix)
-        if presented is None:
-            raise Unauthenticated("No credential was sent. Send a bearer token or an API key, or sign in.")
-        return presented
 
     # Everything else is answered further inside
 
@@ -236,15 +192,6 @@ class Gate:
 
     async def _charge(self, principal: Principal, reply: "_Reply") -> None:
         reply.add((await self._limiter.charge("api", principal.credential_id)).fields())
-
-    async def _flag_exposed(self, scope: Scope, arrival: Arrival) -> None:
-        """Note that an API key was readable on its way here (promise W3); whatever fails, the request is refused."""
-        try:
-            presented = read_credential(scope["headers"], self._settings.api_key_prefix)
-            if presented is not None and presented.kind is Kind.API_KEY:
-                await self._keys.flag_exposed(presented.text, arrival.address)
-        except Problem:
-            _log.warning("an API key that came over plain HTTP could not be flagged")
 
     async def _refuse(self, scope: Scope, reply: "_Reply", problem: Problem) -> None:
         if reply.status:
@@ -297,34 +244,6 @@ class _Reply:
         elif self._head:
             message["body"] = b""
         await self._send(message)
-
-    async def write(self, written: Written) -> None:
-        """Answer 200 in one go."""
-        self.status = 200
-        headers = [*written.headers, *self._headers]
-        await self._send({"type": "http.response.start", "status": 200, "headers": headers})
-        await self._send({"type": "http.response.body", "body": b""} if self._head else written.body)
-
-
-def _only_get(scope: Scope) -> None:
-    if scope["method"] not in {"GET", "HEAD"}:
-        raise MethodNotAllowed("Use GET here.", headers={"Allow": "GET, HEAD"})
-
-
-def _check_scope_asked_for(query: bytes, principal: Principal) -> None:
-    """Raise InsufficientScope unless the principal has the scope that a proxy asks for.
-
-    A question that cannot be read is answered no as well: proxies take a 400 for a fault of theirs.
-    """
-    try:
-        wanted = parse_parameters(query).get("scope", "")
-        scopes = parse_scopes(wanted)
-    except (InvalidRequest, InvalidScope) as problem:
-        raise InsufficientScope(problem.detail) from None
-    if not scopes:
-        raise InsufficientScope("The question names no scope. Ask with ?scope=..., or without a query.")
-    if not scopes <= principal.scopes:
-        raise InsufficientScope(f"This needs the scope '{wanted}', which the credential does not have.")
 
 
 def _declared_length(scope: Scope) -> int:

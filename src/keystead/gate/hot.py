@@ -1,114 +1,177 @@
-"""The plain case of the two hottest questions, ``/api/auth/session`` and ``/verify``, as one short list of checks.
+"""The two hottest questions, ``/api/auth/session`` and ``/verify``: who is this credential?
 
-It knows one answer only: yes, for a credential that is remembered. Whatever is not the plain case, every refusal
-included, is None here and is judged by the door at length, which answers the same to a plain case as well.
+Each is one short list of checks. For a credential that is remembered nothing in it waits, and little is made anew: what
+can be prepared for a person, a credential or its limit is in the cache's entry.
 """
 
 from typing import Final
 
-from keystead.gate.authenticator import Authenticator
+from keystead.gate.authenticator import NOTHING_SENT, Authenticator
 from keystead.gate.cache import Entry, Written
+from keystead.gate.credentials import Headers, Presented, read_credential
+from keystead.gate.entrance import READS, Entrance, only_read
 from keystead.gate.identity import session_body, verify_headers
 from keystead.gate.last_use import LastUse
 from keystead.gate.measures import Measures
 from keystead.gate.request_ids import RequestIds
-from keystead.gate.transport import Transport
+from keystead.gate.transport import Arrival
 from keystead.kernel.clock import Clock
+from keystead.kernel.principal import Principal
+from keystead.kernel.problems import (
+    HeadersTooLarge,
+    InsufficientScope,
+    InvalidRequest,
+    InvalidScope,
+    TwoCredentials,
+    Unauthenticated,
+)
+from keystead.kernel.scopes import parse_scopes
 from keystead.wire.asgi import Message, Scope
-from keystead.wire.limiter import Limiter
+from keystead.wire.forms import parse_parameters
+from keystead.wire.limiter import Counter, Limiter
 
 SESSION: Final = "/api/auth/session"
 VERIFY: Final = "/verify"
 NOSNIFF: Final = (b"x-content-type-options", b"nosniff")
 HSTS: Final = (b"strict-transport-security", b"max-age=31536000")
-NO_STORE: Final = (b"cache-control", b"no-store")
+_NO_STORE: Final = (b"cache-control", b"no-store")
 _JSON: Final = (b"content-type", b"application/json")
+_NOTHING: Final[Message] = {"type": "http.response.body", "body": b""}
 
 Finished = tuple[Message, Message]
 """The two messages of an ASGI answer."""
+Field = tuple[bytes, bytes]
 
 
 class HotAnswers:
-    """Answers those who are remembered."""
+    """Answers who a credential is, to its holder and to a proxy."""
 
     def __init__(
         self,
         *,
-        dev: bool,
         clock: Clock,
-        transport: Transport,
+        entrance: Entrance,
         authenticator: Authenticator,
         limiter: Limiter,
         last_use: LastUse,
         measures: Measures,
         ids: RequestIds,
+        api_key_prefix: str,
     ) -> None:
-        """Count and note what is answered as the door does."""
-        self._dev = dev
-        self._clock = clock
-        self._judge = transport.judge
-        self._recall = authenticator.recall
+        """Charge, note and count what is answered."""
+        self._now = clock.now
+        self._entrance = entrance
+        self._authenticator = authenticator
         self._limiter = limiter
-        self._note = last_use.note
+        self._last_use = last_use
+        self._measures = measures
         self._new_id = ids.new
+        self._prefix = api_key_prefix
         self._sessions = measures.tally(SESSION, "GET", 200)
         self._verified = measures.tally(VERIFY, "GET", 200)
 
-    def session(self, scope: Scope) -> Finished | None:
-        """Return who a credential is, or None."""
-        arrival = self._judge(scope)
-        if scope["method"] != "GET" or not (arrival.secure or (self._dev and arrival.loopback)):
-            return None
-        entry = self._recall(scope["headers"])
+    async def session(self, scope: Scope) -> Finished:
+        """Answer ``/api/auth/session``, or raise the problem that there is."""
+        headers, method = scope["headers"], scope["method"]
+        arrival = self._entrance.judge(scope)
+        sight = self._authenticator.sight(headers)
+        if not self._entrance.may_pass(arrival):
+            await self._entrance.refuse(scope, arrival)
+        if method not in READS:
+            raise only_read()
+        entry = self._authenticator.recall(sight)
         if entry is None:
-            return None
-        counter = entry.counter
-        if counter is None:
-            counter = entry.counter = self._limiter.counter("api", entry.principal.credential_id)
-        charged = counter.charge()
-        if charged is None:
-            return None
-        self._note(entry.principal, self._clock.now(), arrival.address)
-        written = entry.session or session_of(entry)
+            entry = await self._authenticator.entry(self._presented(headers), sight)
+        counter = entry.counter or self._counter(entry)
+        charged = counter.charge() or await self._charge_together(entry)
+        self._last_use.note(entry.principal, self._now(), arrival.address)
+        written = entry.person.session or _write_session(entry)
+        start = self._start(written, arrival, charged)
+        if method != "GET":
+            self._measures.count(SESSION, method, 200)
+            return start, _NOTHING
+        self._sessions.number += 1
+        return start, written.body
+
+    async def verify(self, scope: Scope) -> Finished:
+        """Answer a proxy that asks who is behind a request: 200, else 401 or 403, which proxies understand."""
+        headers, method = scope["headers"], scope["method"]
+        arrival = self._entrance.judge(scope)
+        sight = self._authenticator.sight(headers)
+        if not self._entrance.may_pass(arrival):
+            await self._entrance.refuse(scope, arrival)
+        if method not in READS:
+            raise only_read()
+        entry = self._authenticator.recall(sight)
+        if entry is None:
+            entry = await self._authenticator.entry(self._presented_to_proxy(headers), sight)
+        self._last_use.note(entry.principal, self._now(), arrival.address)
+        if scope["query_string"]:
+            _check_scope_asked_for(scope["query_string"], entry.principal)
+        written = entry.verify or _write_verify(entry)
+        if method != "GET":
+            self._measures.count(VERIFY, method, 200)
+        else:
+            self._verified.number += 1
+        return self._start(written, arrival), written.body
+
+    def _start(self, written: Written, arrival: Arrival, charged: tuple[Field, ...] = ()) -> Message:
         headers = [*written.headers, *charged, (b"x-request-id", self._new_id())]
         if arrival.secure:
             headers.append(HSTS)
-        self._sessions.number += 1
-        return {"type": "http.response.start", "status": 200, "headers": headers}, written.body
+        return {"type": "http.response.start", "status": 200, "headers": headers}
 
-    def verify(self, scope: Scope) -> Finished | None:
-        """Tell a proxy who is behind a request, or return None. Raises DatabaseError."""
-        arrival = self._judge(scope)
-        if scope["method"] != "GET" or not (arrival.secure or (self._dev and arrival.loopback)):
-            return None
-        if scope["query_string"]:
-            return None
-        entry = self._recall(scope["headers"])
-        if entry is None:
-            return None
-        self._note(entry.principal, self._clock.now(), arrival.address)
-        written = entry.verify or verify_of(entry)
-        headers = [*written.headers, (b"x-request-id", self._new_id())]
-        if arrival.secure:
-            headers.append(HSTS)
-        self._verified.number += 1
-        return {"type": "http.response.start", "status": 200, "headers": headers}, written.body
+    def _counter(self, entry: Entry) -> Counter:
+        entry.counter = self._limiter.counter("api", entry.principal.credential_id)
+        return entry.counter
 
+    async def _charge_together(self, entry: Entry) -> tuple[Field, Field]:
+        """Charge the limit that the nodes share, when this one has to ask for more of it. Raises RateLimited."""
+        return (await self._limiter.charge("api", entry.principal.credential_id)).fields()
 
-def session_of(entry: Entry) -> Written:
-    """Return the answer of ``/api/auth/session``, which is written once for each entry."""
-    if entry.session is None:
-        entry.session = _written([_JSON, NO_STORE], session_body(entry.principal))
-    return entry.session
+    def _presented(self, headers: Headers) -> Presented:
+        """Return the credential. Raises Unauthenticated for none, and what reading it raises."""
+        presented = read_credential(headers, self._prefix)
+        if presented is None:
+            raise Unauthenticated(NOTHING_SENT)
+        return presented
+
+    def _presented_to_proxy(self, headers: Headers) -> Presented:
+        """Return the credential. Raises Unauthenticated for whatever is wrong, because proxies understand no 400."""
+        try:
+            return self._presented(headers)
+        except (TwoCredentials, HeadersTooLarge) as problem:
+            raise Unauthenticated(problem.detail) from None
 
 
-def verify_of(entry: Entry) -> Written:
-    """Return the answer of ``/verify``, which is written once for each entry."""
-    if entry.verify is None:
-        entry.verify = _written([*verify_headers(entry.principal), NO_STORE], b"")
+def _write_session(entry: Entry) -> Written:
+    """Write the answer of ``/api/auth/session``, once for each person."""
+    entry.person.session = _written([_JSON, _NO_STORE], session_body(entry.principal))
+    return entry.person.session
+
+
+def _write_verify(entry: Entry) -> Written:
+    """Write the answer of ``/verify``, once for each credential."""
+    entry.verify = _written([*verify_headers(entry.principal), _NO_STORE], b"")
     return entry.verify
 
 
-def _written(headers: list[tuple[bytes, bytes]], body: bytes) -> Written:
+def _written(headers: list[Field], body: bytes) -> Written:
     length = (b"content-length", b"%d" % len(body))
     return Written([*headers, NOSNIFF, length], {"type": "http.response.body", "body": body})
+
+
+def _check_scope_asked_for(query: bytes, principal: Principal) -> None:
+    """Raise InsufficientScope unless the principal has the scope that a proxy asks for.
+
+    A question that cannot be read is answered no as well: proxies take a 400 for a fault of theirs.
+    """
+    try:
+        wanted = parse_parameters(query).get("scope", "")
+        scopes = parse_scopes(wanted)
+    except (InvalidRequest, InvalidScope) as problem:
+        raise InsufficientScope(problem.detail) from None
+    if not scopes:
+        raise InsufficientScope("The question names no scope. Ask with ?scope=..., or without a query.")
+    if not scopes <= principal.scopes:
+        raise InsufficientScope(f"This needs the scope '{wanted}', which the credential does not have.")

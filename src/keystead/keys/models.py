@@ -83,6 +83,17 @@ class KeyHolder(Identity):
     expires_at: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class FoundKey:
+    """The key alone, where it is known already whose it is."""
+
+    key_id: str
+    user_id: str
+    organization_id: str
+    scopes: str
+    expires_at: int | None
+
+
 Name = Annotated[StrictStr, StringConstraints(min_length=1, max_length=LONGEST_NAME, pattern=NAME_PATTERN)]
 
 

@@ -1,7 +1,8 @@
 """The use cases of apps and API keys."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Final
 
 from keystead.accounts.service import Accounts
@@ -16,11 +17,14 @@ from keystead.kernel.scopes import Role, Scopes, format_scopes, grantable, store
 from keystead.kernel.secrets import hint_of, is_api_key, keyed_hash, new_api_key
 from keystead.kernel.settings import Settings
 from keystead.keys import rules, store
-from keystead.keys.models import ApiKey, App, CreatedKey, EndedKey
+from keystead.keys.models import ApiKey, App, CreatedKey, EndedKey, FoundKey, KeyHolder
 
 DEFAULT_APP: Final = "Default"
 """The app of keys for which nobody chose one."""
 NO_SCOPES: Final[Scopes] = frozenset()
+
+Known = Callable[[str, str], Identity | None]
+"""Says who a user is in an organization, by their ids, where that is remembered and true."""
 
 _NO_APP: Final = "There is no such app in your organization."
 _NO_KEY: Final = "There is no such API key in this app."
@@ -53,24 +57,31 @@ class Keys:
 
     # Knowing a key again
 
-    async def find(self, text: str) -> Principal | None:
+    async def find(self, text: str, known: Known | None = None) -> Principal | None:
         """Return whose API key this is, or None for one that is malformed, unknown, deleted or expired.
 
-        A malformed key costs no look-up (K10), any other one indexed read and no write (K1). Its scopes are at most
-        those of its owner's role today (K12).
+        A malformed key costs no look-up (K10), any other one indexed read and no write (K1): of the key alone where
+        ``known`` says who its owner is, else of both. Its scopes are at most those of its owner's role today (K12).
         """
         if not is_api_key(text, self._prefix):
             return None
-        holder = await self._db.one(store.HOLDER_BY_HASH, {"secret_hash": self._hash(text)})
-        if holder is None or (holder.expires_at is not None and holder.expires_at <= self._clock.now()):
+        hashed = {"secret_hash": self._hash(text)}
+        if known is None:
+            holder = await self._db.one(store.HOLDER_BY_HASH, hashed)
+            return None if holder is None else self._principal(holder.alone(), holder)
+        key = await self._db.one(store.KEY_BY_HASH, hashed)
+        if key is None:
             return None
-        return Principal(
-            identity=holder.alone(),
-            method=Method.API_KEY,
-            scopes=grantable(stored_scopes(holder.scopes), Role(holder.role)),
-            credential_id=holder.key_id,
-            expires_at=holder.expires_at,
-        )
+        owner = known(key.user_id, key.organization_id)
+        if owner is None:
+            owner = await self._accounts.identity(key.user_id, key.organization_id)
+        return None if owner is None else self._principal(owner, key)
+
+    def _principal(self, owner: Identity, key: KeyHolder | FoundKey) -> Principal | None:
+        if key.expires_at is not None and key.expires_at <= self._clock.now():
+            return None
+        scopes = _granted(key.scopes, owner.role)
+        return Principal(owner, Method.API_KEY, scopes, key.key_id, key.expires_at)
 
     async def record_use(self, uses: Sequence[tuple[str, int, str]]) -> None:
         """Keep when and from where keys were last used, in one transaction (K2).
@@ -371,6 +382,12 @@ class Keys:
             address=address,
             name=row["name"],
         )
+
+
+@lru_cache(maxsize=1_024)
+def _granted(scopes: str, role: str) -> Scopes:
+    """Return what a key's stored scopes give to its owner, which is the same for many keys."""
+    return grantable(stored_scopes(scopes), Role(role))
 
 
 def _identity_of(creator: Principal | Identity) -> Identity:

@@ -8,7 +8,7 @@ from keystead.db import Command, Query, insert_into
 from keystead.db.identity import IDENTITY_COLUMNS, joined_to_identity
 from keystead.db.statements import upsert
 from keystead.db.tables import api_key, app, organization, revocation, user
-from keystead.keys.models import ApiKey, App, EndedKey, KeyHolder
+from keystead.keys.models import ApiKey, App, EndedKey, FoundKey, KeyHolder
 
 # A credential becomes a principal: one read by the unique index over the hash.
 HOLDER_BY_HASH: Final = Query(
@@ -16,6 +16,17 @@ HOLDER_BY_HASH: Final = Query(
     .select_from(joined_to_identity(api_key))
     .where(api_key.c.secret_hash == bindparam("secret_hash")),
     KeyHolder,
+)
+
+KEY_BY_HASH: Final = Query(
+    select(
+        api_key.c.id.label("key_id"),
+        api_key.c.user_id,
+        api_key.c.organization_id,
+        api_key.c.scopes,
+        api_key.c.expires_at,
+    ).where(api_key.c.secret_hash == bindparam("secret_hash")),
+    FoundKey,
 )
 
 INSERT_APP: Final = Command(insert_into(app))
