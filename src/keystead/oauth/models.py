@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+import msgspec
+
 from keystead.kernel.principal import Identity
 from keystead.kernel.scopes import Scopes
 from keystead.kernel.secrets import Secret
@@ -114,11 +116,11 @@ class TokenSet:
     organization: str
 
 
-@dataclass(frozen=True, slots=True)
-class TokenRequest:
+class TokenRequest(msgspec.Struct, frozen=True, gc=False):
     """A token request, parsed once, and the address that it came from. What is absent is None.
 
-    ``wait`` is for how many seconds the client prefers to wait for an answer (RFC 7240, section 4.3).
+    ``wait`` is for how many seconds the client prefers to wait for an answer (RFC 7240, section 4.3). This is a struct
+    because it is made for every poll: a frozen dataclass takes six times as long to make.
     """
 
     grant_type: str

@@ -109,15 +109,22 @@ class OAuthRoutes:
 
     async def _token_request(self, scope: Scope, receive: Receive) -> TokenRequest:
         form, address = await _form(scope, receive), caller_of(scope).address
-        await self._charge(address, form)
+        try:
+            if self._limiter.charge_here("token", _limit_key(address)) is None:
+                await self._limiter.charge("token", _limit_key(address))
+        except RateLimited as problem:
+            if form.get("grant_type") != DEVICE_GRANT:
+                raise
+            # In the words of its own protocol (RFC 8628, section 3.5).
+            raise SlowDown(problem.detail, headers=problem.headers) from None
         return TokenRequest(
-            grant_type=required(form, "grant_type"),
-            client_id=form.get("client_id"),
-            device_code=form.get("device_code"),
-            refresh_token=form.get("refresh_token"),
-            scope=form.get("scope"),
-            address=address,
-            wait=preferred_wait(scope),
+            required(form, "grant_type"),
+            form.get("client_id"),
+            form.get("device_code"),
+            form.get("refresh_token"),
+            form.get("scope"),
+            address,
+            preferred_wait(scope),
         )
 
     async def revoke(self, scope: Scope, receive: Receive) -> Answer:
@@ -129,15 +136,6 @@ class OAuthRoutes:
             raise InvalidRequest("The parameter 'refresh_token' is missing.")
         await self._oauth.grants.revoke(token, address=caller_of(scope).address)
         return Answer(200, _NO_STORE, b"")
-
-    async def _charge(self, address: str, form: Mapping[str, str]) -> None:
-        """Charge a token request; a poll over the limit is told to slow down in the words of its own protocol."""
-        try:
-            await self._limiter.charge("token", _limit_key(address))
-        except RateLimited as problem:
-            if form.get("grant_type") != DEVICE_GRANT:
-                raise
-            raise SlowDown(problem.detail, headers=problem.headers) from None
 
 
 def _posted(handler: Handler) -> App:
