@@ -1,6 +1,5 @@
 """A house for each test, made from one that is migrated once."""
 
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.accounts.house import House, open_house
+from tests.support.engine import duplicate
 
 OpenHouse = Callable[..., House]
 
@@ -30,7 +30,7 @@ def _empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def opened(tmp_path: Path, _empty: Path) -> Iterator[OpenHouse]:
     """Give a function that opens an empty installation with the settings that it is given."""
-    shutil.copytree(_empty, tmp_path / "house")
+    duplicate(_empty, tmp_path / "house")
     with ExitStack() as stack:
 
         def open_one(**options: Any) -> House:

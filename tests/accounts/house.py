@@ -13,8 +13,7 @@ from keystead.accounts.service import Accounts
 from keystead.audit.models import AuditEvent
 from keystead.audit.service import AuditLog
 from keystead.db import Command, Query, Transaction
-from keystead.db.installation import DATABASE_FILE, Keys, open_installation
-from keystead.db.sqlite import SqliteDatabase
+from keystead.db.installation import Keys
 from keystead.db.tables import audit_event, user
 from keystead.kernel.scopes import Role
 from keystead.kernel.secrets import Secret
@@ -22,6 +21,7 @@ from keystead.kernel.settings import Settings
 from keystead.sessions.service import Sessions
 from keystead.wire.limiter import Limiter
 from tests.support.clock import ManualClock
+from tests.support.engine import POSTGRES, OpenDatabase, open_database, open_keys
 
 CHEAP: Final = Cost(memory=64, passes=1)
 """Argon2id as quick as it gets."""
@@ -29,7 +29,7 @@ PASSWORD: Final = Secret("correct horse battery staple")
 WRONG: Final = Secret("a wrong password")
 
 _DISABLE = Command(update(user).where(user.c.id == bindparam("user_id")).values(disabled_at=1))
-_EVENTS = Query(select(audit_event).order_by(literal_column("rowid")), AuditEvent)
+_EVENTS = Query(select(audit_event).order_by(literal_column("ctid" if POSTGRES else "rowid")), AuditEvent)
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class House:
     clock: ManualClock
     settings: Settings
     keys: Keys
-    db: SqliteDatabase
+    db: OpenDatabase
     audit: AuditLog
     accounts: Accounts
     sessions: Sessions
@@ -78,9 +78,9 @@ class House:
 def open_house(directory: Path, *, cost: Cost = CHEAP, **settings: Any) -> Iterator[House]:
     """Open the installation in ``directory``, making one where there is none."""
     clock = ManualClock()
-    keys = open_installation(directory, None, clock)
+    keys = open_keys(directory, clock)
     chosen = Settings.model_validate({"limit_sign_in": "100000/minute", **settings})
-    db = SqliteDatabase(directory / DATABASE_FILE, clock=clock)
+    db = open_database(directory, clock=clock)
     audit = AuditLog(clock=clock)
     passwords = PasswordHasher(parallel=2, waiting=8, cost=cost)
     accounts = Accounts(db=db, clock=clock, audit=audit, passwords=passwords, settings=chosen)

@@ -1,7 +1,6 @@
 """The balance: added to exactly once, never beyond the limit, whatever is repeated, parallel or killed (K4)."""
 
 import asyncio
-import shutil
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ from keystead.db.tables import balance, credit_line, granted_credit, top_up
 from keystead.kernel.problems import Conflict, InvalidParameters, PaymentRefused, Unavailable
 from tests.keys.conftest import OpenHouse
 from tests.keys.house import ADDRESS, House, neighbour, open_house, with_payments
+from tests.support.engine import duplicate
 
 KEY = "a-payment-of-ours"
 
@@ -272,6 +272,6 @@ def test_whatever_is_asked_ledger_balance_and_grants_agree(
         await check_books(house)
 
     with TemporaryDirectory() as directory:
-        shutil.copytree(inhabited, Path(directory) / "house")
+        duplicate(inhabited, Path(directory) / "house")
         with open_house(Path(directory) / "house", credit_limit_cents=limit) as house:
             asyncio.run(play(house))

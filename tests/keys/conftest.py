@@ -1,6 +1,5 @@
 """A house for each test, made from one that is migrated and moved into once."""
 
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.keys.house import House, make_people, open_house
+from tests.support.engine import duplicate
 
 OpenHouse = Callable[..., House]
 
@@ -30,7 +30,7 @@ def inhabited(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def opened(tmp_path: Path, inhabited: Path) -> Iterator[OpenHouse]:
     """Give a function that opens an installation with its people, with the settings that it is given."""
-    shutil.copytree(inhabited, tmp_path / "house")
+    duplicate(inhabited, tmp_path / "house")
     with ExitStack() as stack:
 
         def open_one(**options: Any) -> House:

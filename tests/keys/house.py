@@ -23,9 +23,7 @@ from keystead.balance.payments import OperatorCreditProvider, PaymentProvider
 from keystead.balance.routes import BalanceRoutes
 from keystead.balance.service import Balance
 from keystead.db import Command, Query, Transaction
-from keystead.db.installation import DATABASE_FILE, open_installation
 from keystead.db.installation import Keys as InstallationKeys
-from keystead.db.sqlite import SqliteDatabase
 from keystead.db.tables import audit_event, membership
 from keystead.kernel.principal import Method, Principal
 from keystead.kernel.problems import FieldProblem, InvalidParameters, MethodNotAllowed, NotFound, Problem
@@ -40,6 +38,7 @@ from keystead.wire.asgi import Receive, Scope, Send
 from keystead.wire.caller import Caller, set_caller
 from keystead.wire.methods import allowed_methods
 from tests.support.clock import ManualClock
+from tests.support.engine import OpenDatabase, open_database, open_keys
 
 ADDRESS: Final = "192.0.2.7"
 PUBLIC_URL: Final = "https://auth.example.com"
@@ -58,7 +57,7 @@ class House:
     clock: ManualClock
     settings: Settings
     keys_of_installation: InstallationKeys
-    db: SqliteDatabase
+    db: OpenDatabase
     audit: AuditLog
     accounts: Accounts
     keys: Keys
@@ -187,7 +186,7 @@ def open_house(directory: Path, **settings: Any) -> Iterator[House]:
     """Open the installation in ``directory``, making one, with its people, where there is none."""
     clock = ManualClock()
     chosen = Settings.model_validate({"public_url": PUBLIC_URL, **settings})
-    house = _furnish(directory, clock, chosen, open_installation(directory, None, clock))
+    house = _furnish(directory, clock, chosen, open_keys(directory, clock))
     try:
         yield house
     finally:
@@ -207,7 +206,7 @@ def with_payments(house: House, payments: PaymentProvider) -> House:
 
 
 def _furnish(directory: Path, clock: ManualClock, settings: Settings, keys: InstallationKeys) -> House:
-    db = SqliteDatabase(directory / DATABASE_FILE, clock=clock)
+    db = open_database(directory, clock=clock)
     audit = AuditLog(clock=clock)
     passwords = PasswordHasher(parallel=1, waiting=1)
     accounts = Accounts(db=db, clock=clock, audit=audit, passwords=passwords, settings=settings)

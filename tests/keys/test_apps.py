@@ -7,6 +7,7 @@ import pytest
 from keystead.db import Transaction
 from keystead.kernel.problems import Conflict, NotFound
 from tests.keys.house import ADDRESS, House, neighbour
+from tests.support.engine import sqlite_of
 
 
 async def test_an_app_belongs_to_its_makers_organization(house: House) -> None:
@@ -68,9 +69,9 @@ async def test_deleting_an_app_takes_as_many_statements_for_one_key_as_for_many(
             await house.key(app)
         ada = await house.principal("ada")
         statements: list[str] = []
-        house.db._writes.set_trace_callback(statements.append)
+        sqlite_of(house.db)._writes.set_trace_callback(statements.append)
         await house.keys.delete_app(ada, app.id)
-        house.db._writes.set_trace_callback(None)
+        sqlite_of(house.db)._writes.set_trace_callback(None)
         counts.append(len([text for text in statements if not text.startswith("-- ")]))
     assert counts[0] == counts[1] < 20
 

@@ -18,6 +18,7 @@ from keystead.keys import rules, store
 from keystead.keys.models import NewKey
 from tests.keys.conftest import OpenHouse
 from tests.keys.house import ADDRESS, PUBLIC_URL, House
+from tests.support.engine import sqlite_of
 
 
 async def test_a_key_answers_its_user_organization_and_id(house: House) -> None:
@@ -33,7 +34,7 @@ async def test_a_key_answers_its_user_organization_and_id(house: House) -> None:
 async def test_a_malformed_key_costs_no_look_up(house: House) -> None:
     good = (await house.key(await house.app())).secret.reveal()
     asked: list[str] = []
-    house.db._reads.set_trace_callback(asked.append)
+    sqlite_of(house.db)._reads.set_trace_callback(asked.append)
     wrong_checksum = good[:-1] + ("a" if good[-1] != "a" else "b")
     for text in (wrong_checksum, good + "x", good[1:], "pwt_", "", "pwk" + good[3:], "\ud800", good + "\n"):
         assert await house.keys.find(text) is None
@@ -47,13 +48,17 @@ async def test_a_check_is_one_indexed_read_without_a_write(house: House) -> None
     key = (await house.key(await house.app())).secret.reveal()
     read: list[str] = []
     written: list[str] = []
-    house.db._reads.set_trace_callback(read.append)
-    house.db._writes.set_trace_callback(written.append)
+    sqlite_of(house.db)._reads.set_trace_callback(read.append)
+    sqlite_of(house.db)._writes.set_trace_callback(written.append)
     assert await house.keys.find(key) is not None
     assert len(read) == 1
     assert written == []
-    house.db._reads.set_trace_callback(None)
-    plan = house.db._reads.execute("EXPLAIN QUERY PLAN " + store.HOLDER_BY_HASH.sql, {"secret_hash": b""}).fetchall()
+    sqlite_of(house.db)._reads.set_trace_callback(None)
+    plan = (
+        sqlite_of(house.db)
+        ._reads.execute("EXPLAIN QUERY PLAN " + store.HOLDER_BY_HASH.sql, {"secret_hash": b""})
+        .fetchall()
+    )
     steps = [step for *_, step in plan]
     assert len(steps) == 4
     assert all("SEARCH" in step and "INDEX" in step for step in steps)
@@ -80,7 +85,7 @@ async def test_a_dump_of_the_database_holds_no_usable_key(house: House) -> None:
     made = await house.key(await house.app())
     text = made.secret.reveal()
     secret_part = text.rpartition(".")[2]
-    dump = "\n".join(house.db._reads.iterdump())
+    dump = "\n".join(sqlite_of(house.db)._reads.iterdump())
     files = b"".join(path.read_bytes() for path in house.directory.glob(f"{DATABASE_FILE}*"))
     stored = keyed_hash(house.keys_of_installation.credentials, text)
     assert stored in files
@@ -279,7 +284,7 @@ async def test_a_flood_of_an_exposed_key_writes_nothing_more(house: House) -> No
     made = await house.key(await house.app())
     await house.keys.flag_exposed(made.secret.reveal(), ADDRESS)
     written: list[str] = []
-    house.db._writes.set_trace_callback(written.append)
+    sqlite_of(house.db)._writes.set_trace_callback(written.append)
     for text in (made.secret.reveal(), new_api_key("pwt", PUBLIC_URL).reveal()):
         assert not await house.keys.flag_exposed(text, ADDRESS)
     assert written == []

@@ -8,8 +8,7 @@ import asyncio
 import shutil
 import sqlite3
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -19,8 +18,7 @@ from sqlalchemy import Table, bindparam, delete, func, select, update
 from keystead.app import Services, build_services
 from keystead.audit.models import AuditEvent
 from keystead.db import Command, Query, Transaction
-from keystead.db.installation import DATABASE_FILE, Keys, open_installation
-from keystead.db.sqlite import SqliteDatabase
+from keystead.db.installation import DATABASE_FILE, Keys
 from keystead.db.statements import Parameters
 from keystead.db.tables import audit_event, membership, metadata, user
 from keystead.kernel.scopes import ALL_SCOPES, Role, format_scopes
@@ -28,6 +26,7 @@ from keystead.kernel.settings import Settings
 from keystead.oauth.models import Decision, DeviceCodes, DeviceView, TokenRequest, TokenSet
 from keystead.oauth.service import DEVICE_CODE, REFRESH_TOKEN
 from tests.support.clock import ManualClock
+from tests.support.engine import OpenDatabase, duplicate, open_database, open_keys
 
 T = TypeVar("T")
 
@@ -55,46 +54,6 @@ class Person:
     role: Role
 
 
-class CountedDatabase(SqliteDatabase):
-    """The SQLite database, which also counts its units of work and tells what the writer executes.
-
-    Its commits do not wait for the disk: a test that pulls no plug has nothing from it.
-    """
-
-    units = 0
-    """How many units of work were asked for."""
-
-    def __init__(self, path: Path, *, clock: ManualClock, audit_kept: int = AGES) -> None:
-        """Open the file."""
-        super().__init__(path, clock=clock, audit_kept=audit_kept)
-        self._writes.execute("PRAGMA synchronous=OFF")
-
-    async def write(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
-        """Run ``work`` and count it."""
-        self.units += 1
-        return await super().write(work)
-
-    @property
-    def rows_changed(self) -> int:
-        """How many rows the writer has inserted, changed or deleted so far."""
-        return self._writes.total_changes
-
-    @contextmanager
-    def traced(self) -> Iterator[list[str]]:
-        """Collect the statements that the writer executes meanwhile, without their savepoints."""
-        statements: list[str] = []
-
-        def note(statement: str) -> None:
-            if statement.startswith(("SELECT", "INSERT", "UPDATE", "DELETE", "WITH")):
-                statements.append(statement)
-
-        self._writes.set_trace_callback(note)
-        try:
-            yield statements
-        finally:
-            self._writes.set_trace_callback(None)
-
-
 @dataclass(frozen=True)
 class Installation:
     """One process over an installation."""
@@ -102,7 +61,7 @@ class Installation:
     directory: Path
     clock: ManualClock
     keys: Keys
-    db: CountedDatabase
+    db: OpenDatabase
     services: Services
     acme: str
     ada: Person
@@ -227,22 +186,20 @@ class Template:
 
     def copy_to(self, directory: Path, **settings: Any) -> Installation:
         """Open a copy in ``directory``; unless told otherwise, polls are answered at once and signing keys last."""
-        shutil.copytree(self.directory, directory)
+        duplicate(self.directory, directory)
         return _opened(directory, ManualClock(), _settings(**settings), self.keys, self.people)
 
 
 def make_template(directory: Path) -> Template:
     """Make the installation that the others are copied from."""
     clock, settings = ManualClock(), _settings()
-    keys = open_installation(directory, None, clock)
-    db = CountedDatabase(directory / DATABASE_FILE, clock=clock)
+    keys = open_keys(directory, clock)
+    db = open_database(directory, clock=clock, audit_kept=AGES)
     services = build_services(settings, clock, db, keys)
     try:
         people = asyncio.run(_move_in(services))
     finally:
         db.close()
-    with closing(sqlite3.connect(directory / DATABASE_FILE)) as connection:
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     return Template(directory, keys, people)
 
 
@@ -264,6 +221,6 @@ def _settings(**changed: Any) -> Settings:
 def _opened(
     directory: Path, clock: ManualClock, settings: Settings, keys: Keys, people: tuple[str, Person, Person]
 ) -> Installation:
-    db = CountedDatabase(directory / DATABASE_FILE, clock=clock, audit_kept=settings.audit_retention)
+    db = open_database(directory, clock=clock, audit_kept=settings.audit_retention)
     services = build_services(settings, clock, db, keys)
     return Installation(directory, clock, keys, db, services, *people)

@@ -1,12 +1,12 @@
 """A desk for each test. One whose keys are already made is copied, because an RSA key takes a while."""
 
 import asyncio
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.support.engine import duplicate
 from tests.tokens.desk import Desk, open_desk
 
 
@@ -36,7 +36,7 @@ def _with_keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def desk(tmp_path: Path, _with_keys: Path) -> Iterator[Desk]:
     """Give a desk whose first signing keys are in force."""
-    shutil.copytree(_with_keys, tmp_path / "desk")
+    duplicate(_with_keys, tmp_path / "desk")
     copied = open_desk(tmp_path / "desk")
     yield copied
     copied.close()

@@ -10,8 +10,7 @@ from keystead.accounts.passwords import PasswordHasher
 from keystead.accounts.service import Accounts
 from keystead.audit.service import AuditLog
 from keystead.db import Command, Transaction, insert_into
-from keystead.db.installation import DATABASE_FILE, Keys, open_installation
-from keystead.db.sqlite import SqliteDatabase
+from keystead.db.installation import Keys
 from keystead.db.tables import membership, organization, user
 from keystead.kernel.ids import new_id
 from keystead.kernel.principal import Identity
@@ -21,6 +20,7 @@ from keystead.tokens.followers import Followers
 from keystead.tokens.revocations import RevocationFeed
 from keystead.tokens.service import SigningKeys, Tokens
 from tests.support.clock import ManualClock
+from tests.support.engine import OpenDatabase, open_database, open_keys
 
 PUBLIC_URL = "https://auth.example.com"
 
@@ -33,7 +33,7 @@ class Desk:
     clock: ManualClock
     settings: Settings
     keys: Keys
-    db: SqliteDatabase
+    db: OpenDatabase
     signing: SigningKeys
     tokens: Tokens
     revocations: RevocationFeed
@@ -86,7 +86,7 @@ class Desk:
 def open_desk(directory: Path, **settings: Any) -> Desk:
     """Open the installation in ``directory``, making one where there is none."""
     clock = ManualClock()
-    keys = open_installation(directory, None, clock)
+    keys = open_keys(directory, clock)
     return _desk(directory, clock, Settings(public_url=PUBLIC_URL).model_copy(update=settings), keys)
 
 
@@ -96,7 +96,7 @@ def as_role(identity: Identity, role: Role) -> Identity:
 
 
 def _desk(directory: Path, clock: ManualClock, settings: Settings, keys: Keys) -> Desk:
-    db = SqliteDatabase(directory / DATABASE_FILE, clock=clock)
+    db = open_database(directory, clock=clock)
     audit = AuditLog(clock=clock)
     signing = SigningKeys(db=db, clock=clock, keys=keys, settings=settings, audit=audit)
     db.listen(lambda subject: signing.forget() if subject in {"signing-keys", "*"} else None)

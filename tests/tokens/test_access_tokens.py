@@ -15,6 +15,7 @@ from keystead.kernel.ids import new_id
 from keystead.kernel.principal import Identity, Method
 from keystead.kernel.scopes import ALL_SCOPES, ROLE_SCOPES, Role, Scope
 from keystead.oauth.client_ids import LONGEST_NAME, Description, client_id_of
+from tests.support.engine import sqlite_of
 from tests.tokens.desk import PUBLIC_URL, Desk, as_role
 
 GRANT = new_id()
@@ -143,7 +144,7 @@ async def test_a_token_is_refused_once_its_holder_is_gone(desk: Desk, change: Co
 async def test_issuing_and_checking_access_tokens_writes_nothing(desk: Desk) -> None:
     ada = await desk.enrol("ada", Role.OWNER)
     await issue(desk, ada)
-    version = desk.db._reads.execute("PRAGMA data_version").fetchone()
+    version = sqlite_of(desk.db)._reads.execute("PRAGMA data_version").fetchone()
     for _ in range(20):
         assert await desk.tokens.find(await issue(desk, ada)) is not None
-    assert desk.db._reads.execute("PRAGMA data_version").fetchone() == version
+    assert sqlite_of(desk.db)._reads.execute("PRAGMA data_version").fetchone() == version

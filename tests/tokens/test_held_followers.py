@@ -5,6 +5,7 @@ import asyncio
 from keystead.db import Transaction
 from keystead.tokens.followers import PACE
 from keystead.tokens.revocations import MOST_COUNTED, TRUSTED
+from tests.support.engine import sqlite_of
 from tests.tokens.desk import Desk
 from tests.tokens.following import (
     LONG,
@@ -130,12 +131,12 @@ async def test_many_who_wait_for_the_same_cost_one_look(desk: Desk) -> None:
     asking = [asyncio.create_task(ask(desk, verifier, LONG)) for verifier in verifiers]
     await held(desk.revocations, 50)
     statements: list[str] = []
-    desk.db._reads.set_trace_callback(lambda sql: statements.append(sql) if "revoked_token" in sql else None)
+    sqlite_of(desk.db)._reads.set_trace_callback(lambda sql: statements.append(sql) if "revoked_token" in sql else None)
     row = row_of(desk)
     await take_back(desk, row)
     async with asyncio.timeout(SOON):
         assert await asyncio.gather(*asking) == [{row.id}] * 50
-    desk.db._reads.set_trace_callback(None)
+    sqlite_of(desk.db)._reads.set_trace_callback(None)
     assert len(statements) <= 6  # a count, a count and a page, and that once more if the second changed meanwhile
 
 

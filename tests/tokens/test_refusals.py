@@ -19,6 +19,7 @@ from joserfc.jwk import ECKey, RSAKey
 from keystead.kernel.principal import Identity
 from keystead.kernel.scopes import ALL_SCOPES, Role
 from keystead.tokens.models import Algorithm
+from tests.support.engine import sqlite_of
 from tests.tokens.desk import PUBLIC_URL, Desk, open_desk
 
 
@@ -96,7 +97,7 @@ async def test_a_key_that_the_token_brings_along_is_ignored(desk: Desk) -> None:
 async def test_an_unknown_kid_is_refused_without_a_query(desk: Desk) -> None:
     token = await access_token(desk, await desk.enrol("ada", Role.OWNER))
     statements: list[str] = []
-    desk.db._reads.set_trace_callback(statements.append)
+    sqlite_of(desk.db)._reads.set_trace_callback(statements.append)
     for kid in ("unknown", "", "../../etc/passwd", "' OR 1=1 --"):
         renamed = {**decoded(token.split(".")[0]), "kid": kid}
         assert await desk.tokens.find(".".join([encoded(renamed), *token.split(".")[1:]])) is None

@@ -17,6 +17,7 @@ from keystead.kernel.secrets import Secret
 from keystead.tokens.models import Algorithm, SigningKeyRow
 from keystead.tokens.rules import remove_at
 from keystead.tokens.signing import UnreadableSigningKey
+from tests.support.engine import sqlite_of
 from tests.tokens.desk import Desk, open_desk
 
 ROWS = Query(select(signing_key).order_by(signing_key.c.created_at), SigningKeyRow)
@@ -200,7 +201,7 @@ async def test_which_key_signs_is_decided_without_a_query(desk: Desk) -> None:
     await desk.signing.rotate_now()
     await desk.tokens.jwks()
     statements: list[str] = []
-    desk.db._reads.set_trace_callback(statements.append)
+    sqlite_of(desk.db)._reads.set_trace_callback(statements.append)
     desk.clock.advance(desk.settings.signing_key_lead)
     await desk.signing.signer(Algorithm.ACCESS)
     assert statements == []

@@ -15,6 +15,7 @@ from keystead.db.tables import audit_event, membership, revocation, short_term_t
 from keystead.kernel.principal import Method
 from keystead.kernel.problems import NotFound
 from keystead.kernel.scopes import ALL_SCOPES, ROLE_SCOPES, Role
+from tests.support.engine import sqlite_of
 from tests.tokens.desk import PUBLIC_URL, Desk
 
 TYPES = Query(select(audit_event.c.type).where(audit_event.c.type.like("token:%")).order_by(audit_event.c.id), str)
@@ -162,7 +163,7 @@ async def test_the_database_holds_nothing_that_is_a_token(desk: Desk) -> None:
     short_term = (await desk.tokens.issue_short_term(ada)).token.reveal()
     access = await desk.tokens.issue_access_token(identity=ada, client_id="c", scopes=ALL_SCOPES, grant_id="g")
     ids = await desk.db.all(COUNT, {})
-    dump = "\n".join(desk.db._reads.iterdump())
+    dump = "\n".join(sqlite_of(desk.db)._reads.iterdump())
     for token in (short_term, access.token.reveal()):
         assert token.split(".")[2] not in dump
         assert token.split(".")[1] not in dump
