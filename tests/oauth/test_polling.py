@@ -430,6 +430,24 @@ async def test_a_preference_on_the_wire_reaches_the_waiting_room(opened: Open) -
     assert (answer.status_code, answer.json()["error"]) == (400, "authorization_pending")
 
 
+async def test_a_redemption_that_waits_too_long_for_its_turn_is_told_to_go_on_polling_and_loses_nothing(
+    house: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("keystead.oauth.devices._LONGEST_TURN", 0.05)
+    client = await house.register()
+    codes = await house.issue(client)
+    assert await house.approve(codes)
+    turn = house.services.oauth.devices._turn
+    taken = 0
+    while not turn.locked():
+        await turn.acquire()
+        taken += 1
+    assert await answer_of(ask(house, codes, client)) is AuthorizationPending
+    for _ in range(taken):
+        turn.release()
+    assert isinstance(await answer_of(ask(house, codes, client)), TokenSet)
+
+
 # D9: one code, one token pair
 
 

@@ -1,6 +1,8 @@
 """Device authorizations: made for a client, shown to a person, decided by one session, redeemed once (RFC 8628)."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from keystead.audit.service import AuditLog
@@ -50,8 +52,10 @@ _GUESS_STEP = 60
 _GUESS_KEPT = GUESS_WINDOW + _GUESS_STEP
 """How long a minute's wrong codes count from its beginning: until the last of them is as old as the window is long."""
 _CODE_ATTEMPTS = 5
-_REDEEMED_AT_ONCE = 64
-"""Most polls that look again, and redeem, at the same time: thousands may be woken by one change."""
+_AT_ONCE = 64
+"""Most polls that look again, or redeem, at the same time: thousands may be woken by one change."""
+_LONGEST_TURN = 5
+"""Seconds for which one of them waits for its turn."""
 LONGEST_HOLD = 25
 """Seconds for which a poll is held at most, whatever its client prefers: proxies give up after 30 and more."""
 _UNDECIDED = {PollOutcome.PENDING, PollOutcome.SLOW_DOWN}
@@ -103,7 +107,7 @@ class Devices:
         self._keys = keys
         self._audit = audit
         self._waiting = waiting
-        self._turn = asyncio.Semaphore(_REDEEMED_AT_ONCE)
+        self._turn = asyncio.Semaphore(_AT_ONCE)
         self.arrivals = Arrivals(db, clock)
 
     async def issue(self, client_id: str, scope: str | None, address: str) -> DeviceCodes:
@@ -223,18 +227,32 @@ class Devices:
 
     async def _look_again(self, poll: _Poll, until_gone: UntilGone) -> TokenSet:
         """Answer a poll that was held: its code may be decided or expired now. Its arrival is on record."""
-        async with self._turn:
+        async with self._in_turn():
             found = await self._read(poll)
-            outcome = decide_poll(found, poll.client_id, self._clock.now_ms())
-            if outcome is PollOutcome.REDEEM and not await is_there(until_gone):
-                raise AuthorizationPending()
-            return await self._result(poll, outcome, found)
+        outcome = decide_poll(found, poll.client_id, self._clock.now_ms())
+        if outcome is PollOutcome.REDEEM and not await is_there(until_gone):
+            raise AuthorizationPending()
+        return await self._result(poll, outcome, found)
+
+    @asynccontextmanager
+    async def _in_turn(self) -> AsyncIterator[None]:
+        """Let some ask the database while the others wait. Who waits for too long is asked to poll again."""
+        try:
+            async with asyncio.timeout(_LONGEST_TURN if self._turn.locked() else None):
+                await self._turn.acquire()
+        except TimeoutError:
+            raise AuthorizationPending() from None
+        try:
+            yield
+        finally:
+            self._turn.release()
 
     async def _result(self, poll: _Poll, outcome: PollOutcome, device: PolledDevice | None) -> TokenSet:
         """Redeem an approved sign-in, and tell of any other by its problem."""
         if outcome is not PollOutcome.REDEEM or device is None:
             raise _problem(outcome)
-        grant = await self._redeem(device.id)
+        async with self._in_turn():
+            grant = await self._redeem(device.id)
         if grant is None:  # somebody else was quicker, or it was taken away
             raise _problem(decide_poll(await self._read(poll), poll.client_id, self._clock.now_ms()))
         return await self._grants.first_tokens(grant)
