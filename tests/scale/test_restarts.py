@@ -37,7 +37,7 @@ def test_nodes_killed_amid_requests_behind_nginx_lose_nothing_that_was_acknowled
     nodes: Cluster, traffic: Traffic
 ) -> None:
     with traffic.flowing():
-        for node in nodes.nodes * 2:
+        for node in nodes.nodes:
             node.kill()
             traffic.await_more(20)
             node.start()
