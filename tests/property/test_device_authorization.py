@@ -180,7 +180,8 @@ class DeviceMachine(InstallationMachine):
         passed = [place for place, answer in told if answer == "authorization_pending"]
         assert len(passed) == len(set(passed))
         assert set(passed) <= may_pass
-        assert bool(passed) == bool(may_pass)
+        # The first is judged before anybody else does anything. Later ones may know of a longer interval already.
+        assert (places[0] in passed) is (places[0] in may_pass)
         for place, answer in sorted(told, key=lambda one: one[1]):
             assert answer in {"authorization_pending", "slow_down"}
             code.told(answer, now_ms, place)
