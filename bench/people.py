@@ -33,6 +33,8 @@ LIMITS: Final = "".join(
     f'limit_{name} = "1000000000/minute"\n' for name in ("sign_in", "registration", "device_code", "token", "api")
 )
 """Limits that no bench reaches. The charging is measured all the same."""
+LIVES: Final = "access_token_ttl = 86400\n"
+"""An access token lives as long as the longest bench."""
 PEOPLE: Final = 1_000
 _AT_ONCE: Final = 200
 
@@ -53,7 +55,7 @@ def new_house(data: Path) -> House:
         listening.bind((ADDRESS, 0))
         port = listening.getsockname()[1]
     data.mkdir(parents=True)
-    (data / FILE_NAME).write_text(LIMITS, encoding="utf-8")
+    (data / FILE_NAME).write_text(LIMITS + LIVES, encoding="utf-8")
     (data / ADDRESS_FILE).write_text(f"http://{ADDRESS}:{port}\n", encoding="utf-8")
 
     async def work(services: Services) -> House:

@@ -193,7 +193,7 @@ class CacheMachine(RuleBasedStateMachine):
     def it_is_bounded_and_its_index_fits(self) -> None:
         assert len(self.cache) <= 4
         people = [person for of_user in self.cache._people.values() for person in of_user.values()]
-        assert set().union(*self.cache._by_credential.values()) == set(self.cache._entries)
+        assert {key for keys in self.cache._by_credential.values() for key in keys} == set(self.cache._entries)
         assert set().union(*(person.keys for person in people)) == set(self.cache._entries)
         assert all(person.keys for person in people)
 

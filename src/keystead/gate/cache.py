@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from keystead.db.feed import EVERYTHING
-from keystead.kernel.principal import Identity, Principal
+from keystead.kernel.principal import Identity, Method, Principal
+from keystead.kernel.scopes import Scopes
 from keystead.wire.limiter import Counter
 
 MOST_ENTRIES: Final = 20_000
@@ -33,10 +34,15 @@ class Written:
 
 @dataclass(slots=True, eq=False)
 class Person:
-    """Somebody in an organization: what ``/api/auth/session`` answers to them, and the keys of their entries."""
+    """Somebody in an organization, the answers that are written for them, and the keys of their entries.
+
+    Answers are the same for many credentials of a person. Written once for each, they would fill the memory, and keep
+    Python's garbage collector busy: every object that stays costs a microsecond there in the end.
+    """
 
     identity: Identity
     session: Written | None = None
+    verify: dict[tuple[Method, Scopes], Written] = field(default_factory=dict[tuple[Method, Scopes], Written])
     keys: set[bytes] = field(default_factory=set[bytes])
 
 
@@ -46,7 +52,6 @@ class Entry:
 
     principal: Principal
     person: Person
-    verify: Written | None = None
     counter: Counter | None = None
     kept: bool = False
     sights: tuple[bytes, ...] = ()
@@ -61,7 +66,7 @@ class CredentialCache:
         # A plain dict would search through the places of all that left before for the oldest.
         self._entries: OrderedDict[bytes, Entry] = OrderedDict()
         self._by_sight: dict[bytes, Entry] = {}
-        self._by_credential: dict[str, set[bytes]] = {}
+        self._by_credential: dict[str, tuple[bytes, ...]] = {}
         self._people: dict[str, dict[str, Person]] = {}
         """By user and organization; only those with a credential here."""
         self.heard = 0
@@ -90,7 +95,7 @@ class CredentialCache:
             self._drop(next(iter(self._entries)))
         person = self._person(principal.identity)
         person.keys.add(key)
-        self._by_credential.setdefault(principal.credential_id, set()).add(key)
+        self._by_credential[principal.credential_id] = (*self._by_credential.get(principal.credential_id, ()), key)
         entry = self._entries[key] = Entry(principal, person, kept=True)
         return entry
 
@@ -161,10 +166,9 @@ class CredentialCache:
         for sight in entry.sights:
             del self._by_sight[sight]
         credential_id, identity, person = entry.principal.credential_id, entry.principal.identity, entry.person
-        keys = self._by_credential[credential_id]
-        keys.discard(key)
-        if not keys:
-            del self._by_credential[credential_id]
+        others = tuple(other for other in self._by_credential.pop(credential_id) if other != key)
+        if others:
+            self._by_credential[credential_id] = others
         person.keys.discard(key)
         if not person.keys:
             of_user = self._people[identity.user_id]

@@ -75,7 +75,7 @@ class HotAnswers:
         headers, method = scope["headers"], scope["method"]
         arrival = self._entrance.judge(scope)
         sight = self._authenticator.sight(headers)
-        if not self._entrance.may_pass(arrival):
+        if not (arrival.secure or self._entrance.may_pass(arrival)):
             await self._entrance.refuse(scope, arrival)
         if method not in READS:
             raise only_read()
@@ -98,7 +98,7 @@ class HotAnswers:
         headers, method = scope["headers"], scope["method"]
         arrival = self._entrance.judge(scope)
         sight = self._authenticator.sight(headers)
-        if not self._entrance.may_pass(arrival):
+        if not (arrival.secure or self._entrance.may_pass(arrival)):
             await self._entrance.refuse(scope, arrival)
         if method not in READS:
             raise only_read()
@@ -108,7 +108,8 @@ class HotAnswers:
         self._last_use.note(entry.principal, self._now(), arrival.address)
         if scope["query_string"]:
             _check_scope_asked_for(scope["query_string"], entry.principal)
-        written = entry.verify or _write_verify(entry)
+        principal = entry.principal
+        written = entry.person.verify.get((principal.method, principal.scopes)) or _write_verify(entry)
         if method != "GET":
             self._measures.count(VERIFY, method, 200)
         else:
@@ -151,9 +152,11 @@ def _write_session(entry: Entry) -> Written:
 
 
 def _write_verify(entry: Entry) -> Written:
-    """Write the answer of ``/verify``, once for each credential."""
-    entry.verify = _written([*verify_headers(entry.principal), _NO_STORE], b"")
-    return entry.verify
+    """Write the answer of ``/verify``, once for all credentials of a person that may do the same."""
+    principal = entry.principal
+    written = _written([*verify_headers(principal), _NO_STORE], b"")
+    entry.person.verify[principal.method, principal.scopes] = written
+    return written
 
 
 def _written(headers: list[Field], body: bytes) -> Written:

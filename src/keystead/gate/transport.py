@@ -7,11 +7,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
-from typing import Any
+from typing import Any, Final
 
 from keystead.wire.asgi import Scope
 
 Network = IPv4Network | IPv6Network
+
+LONGEST_REMEMBERED: Final = 256
+"""Bytes of forwarded headers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,7 @@ class Transport:
         """Believe the forwarded headers of these networks only."""
         self._trusted = tuple(trusted_proxies)
         self._is_trusted = lru_cache(maxsize=4_096)(self._look_up)
+        self._remembered = lru_cache(maxsize=4_096)(self._forwarded)
 
     def judge(self, scope: Scope) -> Arrival:
         """Return how this request arrived."""
@@ -37,9 +41,15 @@ class Transport:
         peer = client[0] if client else ""
         if not self._trusted or not self._is_trusted(peer):
             return _direct(scope["scheme"] == "https", peer)
-        protocols = _values(scope, b"x-forwarded-proto")
-        address = self._first_stranger(_values(scope, b"x-forwarded-for")) or peer
-        return Arrival(bool(protocols) and protocols[-1] == "https", is_loopback(address), address)
+        protocols, chain = _told_by_proxies(scope)
+        # What is told decides, and nothing else, so it is read once. Endless tales would fill the memory.
+        judge = self._remembered if len(protocols) + len(chain) <= LONGEST_REMEMBERED else self._forwarded
+        return judge(peer, protocols, chain)
+
+    def _forwarded(self, peer: str, protocols: bytes, chain: bytes) -> Arrival:
+        """Return what the two forwarded headers of a trusted ``peer`` tell."""
+        address = self._first_stranger(_values(chain)) or peer
+        return Arrival(_values(protocols)[-1:] == ["https"], is_loopback(address), address)
 
     def _first_stranger(self, chain: list[str]) -> str | None:
         """Return the nearest address that no trusted proxy vouches against; whatever stands before it is hearsay."""
@@ -98,6 +108,16 @@ def _address(text: str) -> IPv4Address | IPv6Address | None:
     return mapped or address
 
 
-def _values(scope: Scope, name: bytes) -> list[str]:
-    found = [value.decode("latin-1") for key, value in scope["headers"] if key == name]
-    return [part.strip() for part in ",".join(found).split(",") if part.strip()]
+def _told_by_proxies(scope: Scope) -> tuple[bytes, bytes]:
+    """Return ``X-Forwarded-Proto`` and ``X-Forwarded-For``, each as one list (RFC 9110, section 5.3)."""
+    protocols, chain = b"", b""
+    for name, value in scope["headers"]:
+        if name == b"x-forwarded-for":
+            chain = chain + b"," + value if chain else value
+        elif name == b"x-forwarded-proto":
+            protocols = protocols + b"," + value if protocols else value
+    return protocols, chain
+
+
+def _values(joined: bytes) -> list[str]:
+    return [part.strip() for part in joined.decode("latin-1").split(",") if part.strip()]
