@@ -102,7 +102,7 @@ def rows_of(found: Mapping[str, Mapping[str, Spread]], many: str, few: str) -> l
         if name == many:
             cost = shares(found, many, few, "cpu")
             aim = f"at least 0.4 of bare ASGI; at most 1.3 times the cost among {FEW:,}"
-            what = f"API key not in the cache, {KEYS:,} keys in the table, SQLite"
+            what = f"API key not in the cache, {KEYS:,} keys of one owner in the table, SQLite"
             rows.append(Row(what, aim, f"{text}; cost {cost.text(2)}", least >= 0.4 and cost.median <= 1.3, WAY))
         elif name != base and not name.endswith("not remembered"):
             p99 = shares(found, name, base, "p99")

@@ -1,5 +1,7 @@
 """The yardstick of ``postgres.py``, started by it: look-ups by asyncpg alone, of the statement that Keystead uses.
 
+That is the one for a key whose owner is remembered, as the owner of all keys here is.
+
 ``looking_up.py URL FILE SECONDS CONNECTIONS`` reads the hashes of API keys from FILE, one a line in hexadecimal, looks
 them up in turn, as many at a time as there are connections, each over its own, and prints how many a second as JSON.
 """
@@ -14,13 +16,13 @@ from pathlib import Path
 import asyncpg
 import uvloop
 
-from keystead.keys.store import HOLDER_BY_HASH
+from keystead.keys.store import KEY_BY_HASH
 
 
 async def measure(url: str, hashes: list[bytes], seconds: float, connections: int) -> dict[str, float]:
     """Look up for a while."""
     opened = [await asyncpg.connect(url) for _ in range(connections)]
-    sql, turns, done = HOLDER_BY_HASH.numbered.sql, cycle(hashes), 0
+    sql, turns, done = KEY_BY_HASH.numbered.sql, cycle(hashes), 0
     for connection in opened:
         await connection.fetchrow(sql, next(turns))
     begin, spent = time.perf_counter(), time.process_time()
