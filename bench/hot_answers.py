@@ -19,7 +19,7 @@ from servers import Load, Served, bare, forgetful, keystead, need_wrk, wrk
 
 from keystead.app import Services
 
-ROUNDS: Final = 3 if quick() else 9
+ROUNDS: Final = 3 if quick() else 7
 SECONDS: Final = 1.0 if quick() else 2.0
 KEYS: Final = option("keys", 100_000 if quick() else 1_000_000)
 ASKED: Final = min(KEYS, 100_000)

@@ -22,7 +22,7 @@ from keystead.oauth.routes import DEVICE_CODE as ISSUE
 from keystead.oauth.routes import TOKEN
 from keystead.oauth.service import DEVICE_CODE
 
-ROUNDS: Final = 2 if quick() else 9
+ROUNDS: Final = 2 if quick() else 7
 SECONDS: Final = 1.0 if quick() else 2.0
 CHAINS: Final = 16
 CODES: Final = 15_000 if quick() else 30_000
