@@ -41,9 +41,9 @@ def ask(
 
 async def held(house: Installation) -> None:
     """Return once the poll that was just started is waiting for the decision."""
-    for _ in range(3):
-        await asyncio.sleep(0)
-    assert len(house.services.oauth.waiting) == 1
+    async with asyncio.timeout(AT_ONCE):
+        while len(house.services.oauth.waiting) != 1:
+            await asyncio.sleep(0)
 
 
 async def written(house: Installation) -> None:
@@ -178,6 +178,7 @@ async def test_polls_at_the_same_moment_get_one_pending_from_each_process_and_ev
     assert _seconds(refused.value.detail) == 2 + 5 * 28
 
 
+@pytest.mark.sqlite
 async def test_an_arrival_that_could_not_be_written_is_written_with_the_next_batch(
     opened: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -315,6 +316,17 @@ async def test_a_client_that_went_away_while_its_poll_was_held_redeems_nothing(o
     assert await house.approve(codes)
     gone.set()
     assert await answer_of(poll) is AuthorizationPending
+    assert await house.rows(oauth_grant) == {"oauth_grant": 0}
+    assert isinstance(await answer_of(ask(house, codes, client)), TokenSet)
+
+
+async def test_a_client_that_is_gone_by_the_time_of_its_redemption_redeems_nothing(house: Installation) -> None:
+    client = await house.register()
+    codes = await house.issue(client)
+    assert await house.approve(codes)
+    gone = asyncio.Event()
+    gone.set()
+    assert await answer_of(ask(house, codes, client, gone)) is AuthorizationPending
     assert await house.rows(oauth_grant) == {"oauth_grant": 0}
     assert isinstance(await answer_of(ask(house, codes, client)), TokenSet)
 

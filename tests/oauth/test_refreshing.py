@@ -158,6 +158,7 @@ async def test_in_the_minute_of_a_race_one_token_more_gives_what_was_given_befor
     assert (answers[4], answers[5]) == (tokens[5], tokens[6])
 
 
+@pytest.mark.sqlite
 async def test_no_refresh_token_and_no_hash_of_one_is_stored(house: Installation) -> None:
     tokens = await chain(house, 2)
     with house.db.traced() as statements:
@@ -239,6 +240,7 @@ async def test_the_life_of_a_grant_counts_from_the_approval(opened: Open) -> Non
 # Constant work (R12)
 
 
+@pytest.mark.sqlite
 async def test_refresh_and_sign_out_do_the_same_work_after_ten_thousand_refreshes_as_after_one(
     house: Installation,
 ) -> None:

@@ -25,6 +25,7 @@ def impatient(opened: Open, monkeypatch: pytest.MonkeyPatch) -> Installation:
 # O1: bounded without a timer
 
 
+@pytest.mark.sqlite
 async def test_many_sign_ins_and_sign_outs_leave_no_grant_and_a_bounded_number_of_rows(house: Installation) -> None:
     client = await house.register()
     seen = []
@@ -43,6 +44,7 @@ async def test_many_sign_ins_and_sign_outs_leave_no_grant_and_a_bounded_number_o
     assert grown == {"audit_event"}  # which has a retention of its own
 
 
+@pytest.mark.sqlite
 async def test_grants_that_nobody_signs_out_leave_when_they_have_expired(opened: Open) -> None:
     house = opened(grant_ttl=1_000, refresh_token_ttl=1_000)
     client = await house.register()
@@ -52,6 +54,7 @@ async def test_grants_that_nobody_signs_out_leave_when_they_have_expired(opened:
     assert (await house.rows(oauth_grant))["oauth_grant"] <= 1_000 / 10 + 16
 
 
+@pytest.mark.sqlite
 async def test_expired_codes_and_wrong_guesses_are_cleaned_up_beside_other_writes(opened: Open) -> None:
     house = opened(limit_wrong_codes=1_000, limit_wrong_codes_address=1_000)
     client = await house.register()
@@ -90,6 +93,7 @@ async def test_a_refresh_leaves_no_audit_event_and_no_row(house: Installation) -
 # R8: cannot know
 
 
+@pytest.mark.sqlite
 async def test_a_refresh_while_the_database_is_locked_is_unavailable_and_works_afterwards(
     impatient: Installation,
 ) -> None:
@@ -105,6 +109,7 @@ async def test_a_refresh_while_the_database_is_locked_is_unavailable_and_works_a
     assert await impatient.events("grant:reuse") == []
 
 
+@pytest.mark.sqlite
 async def test_sixty_four_refreshes_while_the_database_is_locked_are_unavailable_and_none_is_lost(
     impatient: Installation,
 ) -> None:
@@ -116,6 +121,7 @@ async def test_sixty_four_refreshes_while_the_database_is_locked_are_unavailable
     assert len({tokens.refresh_token.reveal() for tokens in again}) == 1
 
 
+@pytest.mark.sqlite
 async def test_while_the_database_is_locked_polls_go_on_and_a_redemption_is_unavailable_and_works_afterwards(
     impatient: Installation,
 ) -> None:
@@ -134,6 +140,7 @@ async def test_while_the_database_is_locked_polls_go_on_and_a_redemption_is_unav
         await impatient.poll(approved, client)
 
 
+@pytest.mark.sqlite
 async def test_a_sign_out_that_could_not_be_written_is_not_told_to_be_done(impatient: Installation) -> None:
     token = (await impatient.sign_in()).refresh_token.reveal()
     with locked(impatient), pytest.raises(Unavailable):

@@ -54,7 +54,7 @@ _GUESS_KEPT = GUESS_WINDOW + _GUESS_STEP
 _CODE_ATTEMPTS = 5
 _AT_ONCE = 64
 """Most polls that look again, or redeem, at the same time: thousands may be woken by one change."""
-_LONGEST_TURN = 5
+_LONGEST_TURN = 10
 """Seconds for which one of them waits for its turn."""
 LONGEST_HOLD = 25
 """Seconds for which a poll is held at most, whatever its client prefers: proxies give up after 30 and more."""
@@ -162,7 +162,7 @@ class Devices:
             raise _problem(PollOutcome.UNKNOWN)
         poll = _Poll(keyed_hash(self._key, device_code), client_id, self._clock.now_ms())
         del device_code  # thousands of polls may be held: each keeps as little as possible
-        found = await self._first_look(poll, wait)
+        found = await self._first_look(poll, wait, until_gone)
         if isinstance(found, TokenSet):
             return found
         try:
@@ -173,16 +173,16 @@ class Devices:
             raise AuthorizationPending()
         return await self._look_again(poll, until_gone)
 
-    async def _first_look(self, poll: _Poll, wait: int | None) -> TokenSet | Place:
+    async def _first_look(self, poll: _Poll, wait: int | None, until_gone: UntilGone) -> TokenSet | Place:
         """Answer a poll, unless it is to be held: then take a place for it."""
         # What is heard, or written, while the row is on its way may not be in it.
         heard, last = self._waiting.heard, self.arrivals.last(poll.device_hash)
         found = await self._read(poll)
         outcome = decide_poll(found, poll.client_id, poll.arrived, self.arrivals.last(poll.device_hash) or last)
         if found is None or outcome not in _UNDECIDED:
-            return await self._result(poll, outcome, found)
+            return await self._result(poll, outcome, found, until_gone)
         if outcome is PollOutcome.SLOW_DOWN:
-            return await self._slow_down(poll, found)
+            return await self._slow_down(poll, found, until_gone)
         self.arrivals.note(poll.device_hash, found.id, poll.arrived)
         seconds = self._longest_hold(found, wait)
         place = self._waiting.take(found.id, seconds) if seconds > 0 else None
@@ -214,7 +214,7 @@ class Devices:
             most = min(wait, LONGEST_HOLD)
         return min(most, device.expires_at - self._clock.now_ms() / 1000)
 
-    async def _slow_down(self, poll: _Poll, device: PolledDevice) -> TokenSet:
+    async def _slow_down(self, poll: _Poll, device: PolledDevice, until_gone: UntilGone) -> TokenSet:
         """Make the interval longer, for good and for every process, and say so; unless the code was just decided."""
         grown = {"device_id": device.id, "now_ms": poll.arrived, "now": self._clock.now(), "grow": SLOW_DOWN_STEP}
         with self.arrivals.written_at_once(poll.device_hash, device.id, poll.arrived):
@@ -223,16 +223,17 @@ class Devices:
         if grew:
             interval = device.interval + SLOW_DOWN_STEP if found is None else found.interval
             raise SlowDown(f"You are polling too fast. Poll every {interval} seconds from now on.")
-        return await self._result(poll, decide_poll(found, poll.client_id, self._clock.now_ms()), found)
+        return await self._result(poll, decide_poll(found, poll.client_id, self._clock.now_ms()), found, until_gone)
 
     async def _look_again(self, poll: _Poll, until_gone: UntilGone) -> TokenSet:
         """Answer a poll that was held: its code may be decided or expired now. Its arrival is on record."""
         async with self._in_turn():
             found = await self._read(poll)
-        outcome = decide_poll(found, poll.client_id, self._clock.now_ms())
-        if outcome is PollOutcome.REDEEM and not await is_there(until_gone):
-            raise AuthorizationPending()
-        return await self._result(poll, outcome, found)
+            outcome = decide_poll(found, poll.client_id, self._clock.now_ms())
+            if found is None or outcome is not PollOutcome.REDEEM:
+                raise _problem(outcome)
+            grant = await self._redeem(found.id, until_gone)
+        return await self._tokens(poll, grant)
 
     @asynccontextmanager
     async def _in_turn(self) -> AsyncIterator[None]:
@@ -247,18 +248,25 @@ class Devices:
         finally:
             self._turn.release()
 
-    async def _result(self, poll: _Poll, outcome: PollOutcome, device: PolledDevice | None) -> TokenSet:
+    async def _result(
+        self, poll: _Poll, outcome: PollOutcome, device: PolledDevice | None, until_gone: UntilGone
+    ) -> TokenSet:
         """Redeem an approved sign-in, and tell of any other by its problem."""
-        if outcome is not PollOutcome.REDEEM or device is None:
+        if device is None or outcome is not PollOutcome.REDEEM:
             raise _problem(outcome)
         async with self._in_turn():
-            grant = await self._redeem(device.id)
+            grant = await self._redeem(device.id, until_gone)
+        return await self._tokens(poll, grant)
+
+    async def _tokens(self, poll: _Poll, grant: Grant | None) -> TokenSet:
         if grant is None:  # somebody else was quicker, or it was taken away
             raise _problem(decide_poll(await self._read(poll), poll.client_id, self._clock.now_ms()))
         return await self._grants.first_tokens(grant)
 
-    async def _redeem(self, device_id: str) -> Grant | None:
+    async def _redeem(self, device_id: str, until_gone: UntilGone) -> Grant | None:
         """Open the grant of an approved sign-in, once; None when there is nothing left to redeem."""
+        if not await is_there(until_gone):
+            raise AuthorizationPending()  # to nobody; the sign-in is still there when the client comes back
         now = self._clock.now()
 
         async def work(tx: Transaction) -> Grant | None:
