@@ -1,5 +1,6 @@
 """Five nodes rotate the signing keys at one moment: one key comes of it, known on every node before it signs (J2)."""
 
+import asyncio
 import base64
 import json
 import threading
@@ -7,13 +8,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
-from tests.support.calls import Line
-from tests.support.cluster import Cluster, each
+from keystead.app import Services
+from tests.support.calls import Line, at_once
+from tests.support.cluster import Cluster, in_process
 from tests.support.postgres import PostgresServer
 from tests.support.processes import wait_for
-from tests.support.server import KeysteadServer
 
 KEYS = "SELECT alg, count(*) FROM signing_key GROUP BY alg ORDER BY alg"
 SOONER = """
@@ -89,23 +91,31 @@ def await_a_new_key(clients: list[Issued], of: set[str]) -> None:
     wait_for(lambda: all(signed(client) for client in clients), "ten tokens of a new key from each node")
 
 
-def rotate(node: KeysteadServer) -> str:
-    return node.admin("rotate-signing-keys")
+def rotate_at_once(directory: Path, url: str, number: int) -> list[list[str]]:
+    """Rotate the keys from so many processes' worth of services, all at one moment, and return what each was told."""
+    together = threading.Barrier(number)
+
+    async def work(services: Services) -> list[str]:
+        await services.signing_keys.ensure()
+        await asyncio.to_thread(together.wait, 30)
+        return await services.signing_keys.rotate_now()
+
+    return at_once([partial(in_process, directory, url, work)] * number)
 
 
 def test_five_rotations_at_one_moment_make_one_key_which_every_node_publishes_before_it_signs_and_none_is_refused(
     postgres_server: PostgresServer, furnished_url: str, new_cluster: Callable[..., Cluster], node_directory: Path
 ) -> None:
     nodes = new_cluster(furnished_url)
-    others = Cluster(node_directory, furnished_url, 2)
     with load(nodes) as clients:
         old = {kid for client in clients for kid in client.kids}
-        each([*nodes.nodes, *others.nodes], rotate)
+        told = rotate_at_once(node_directory, furnished_url, 5)
         keys = postgres_server.fetch(KEYS, furnished_url)
         postgres_server.execute(SOONER.format(at=int(time.time()) + 2), furnished_url)
         await_a_new_key(clients, old)
     new = {kid for client in clients for kid in client.kids} - old
     assert keys == [("ES256", "2"), ("RS256", "2")]
     assert (len(old), len(new)) == (1, 1)
+    assert told == [told[0]] * 5
     assert [client.refused for client in clients] == [[], [], []]
     assert [client.unpublished for client in clients] == [[], [], []]

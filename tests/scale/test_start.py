@@ -5,8 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.calls import Line
-from tests.support.cluster import Cluster, refused_start
+from keystead.db.installation import Keys as InstallationKeys
+from keystead.db.shared_installation import open_shared_installation
+from keystead.kernel.clock import SystemClock
+from keystead.kernel.secrets import Secret
+from tests.support.calls import Line, at_once
+from tests.support.cluster import MASTER_SECRET, Cluster, refused_start
 from tests.support.postgres import PostgresServer
 from tests.support.processes import free_port, wait_for
 from tests.support.server import add_acme
@@ -41,6 +45,19 @@ def test_five_nodes_started_at_one_moment_on_an_empty_database_migrate_it_once_a
         with Line(url) as line:
             statuses.append(line.check(key.text).status)
     assert statuses == [200] * 5
+
+
+def test_eight_that_open_a_new_database_at_one_moment_get_one_root_key(
+    postgres_server: PostgresServer, furnished_url: str, tmp_path: Path
+) -> None:
+    postgres_server.execute("DELETE FROM installation; DELETE FROM signing_key", furnished_url)
+
+    def open_it() -> InstallationKeys:
+        return open_shared_installation(tmp_path, Secret(MASTER_SECRET), SystemClock(), Secret(furnished_url))
+
+    found = at_once([open_it] * 8)
+    assert count(postgres_server, furnished_url, "installation") == 1
+    assert {keys.credentials for keys in found} == {found[0].credentials}
 
 
 @pytest.mark.parametrize(
