@@ -26,8 +26,8 @@ from keystead.kernel.settings import Settings
 from keystead.wire.limiter import Limiter
 
 ROUNDS: Final = 1 if quick() else 5
-CHARGES: Final = 20_000 if quick() else 200_000
-SHARED: Final = 500 if quick() else 5_000
+CHARGES: Final = 20_000 if quick() else 100_000
+SHARED: Final = 500 if quick() else 2_000
 AT_ONCE: Final = 100
 KEYS: Final = (1, 1_000, 100_000)
 LIMIT: Final = "1000000000/minute"
