@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import engine
 from tests.support.browser import Browser
 from tests.support.nginx import NginxProxy
 from tests.support.postgres import NOT_DURABLE, PostgresServer
@@ -17,6 +18,15 @@ from tests.support.valkey import ValkeyServer
 def pytest_configure(config: pytest.Config) -> None:
     """Let the run say what it could not run, because a program is missing."""
     config.pluginmanager.register(Absences(), "absences")
+    config.addinivalue_line("markers", "sqlite: looks into SQLite itself; left out of a run with TEST_ENGINE=postgres")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what a run over PostgreSQL cannot look at."""
+    if engine.POSTGRES:
+        left_out = [item for item in items if item.get_closest_marker("sqlite")]
+        items[:] = [item for item in items if item not in left_out]
+        config.hook.pytest_deselected(items=left_out)
 
 
 @pytest.fixture

@@ -61,6 +61,7 @@ async def test_an_app_goes_with_all_its_keys_and_each_is_announced(house: House)
         await house.keys.delete_app(await house.principal("ada"), app.id)
 
 
+@pytest.mark.sqlite
 async def test_deleting_an_app_takes_as_many_statements_for_one_key_as_for_many(house: House) -> None:
     counts = []
     for keys in (1, 150):

@@ -31,6 +31,7 @@ async def test_a_key_answers_its_user_organization_and_id(house: House) -> None:
     assert is_api_key(made.secret.reveal(), "pwt")
 
 
+@pytest.mark.sqlite
 async def test_a_malformed_key_costs_no_look_up(house: House) -> None:
     good = (await house.key(await house.app())).secret.reveal()
     asked: list[str] = []
@@ -44,6 +45,7 @@ async def test_a_malformed_key_costs_no_look_up(house: House) -> None:
     assert len(asked) == 1
 
 
+@pytest.mark.sqlite
 async def test_a_check_is_one_indexed_read_without_a_write(house: House) -> None:
     key = (await house.key(await house.app())).secret.reveal()
     read: list[str] = []
@@ -81,6 +83,7 @@ async def test_a_key_ends_at_its_expiry_to_the_second(house: House) -> None:
         await house.key(app, expires_at=house.clock.now())
 
 
+@pytest.mark.sqlite
 async def test_a_dump_of_the_database_holds_no_usable_key(house: House) -> None:
     made = await house.key(await house.app())
     text = made.secret.reveal()
@@ -280,6 +283,7 @@ async def test_a_key_seen_on_plain_http_is_flagged_once_and_audited_once(house: 
     assert await house.keys.find(made.secret.reveal()) is not None
 
 
+@pytest.mark.sqlite
 async def test_a_flood_of_an_exposed_key_writes_nothing_more(house: House) -> None:
     made = await house.key(await house.app())
     await house.keys.flag_exposed(made.secret.reveal(), ADDRESS)

@@ -43,7 +43,7 @@ async def held(house: Installation) -> None:
     """Return once the poll that was just started is waiting for the decision."""
     async with asyncio.timeout(AT_ONCE):
         while len(house.services.oauth.waiting) != 1:
-            await asyncio.sleep(0)
+            await asyncio.sleep(0)  # noqa: ASYNC110 - nobody tells a room that it is waited in
 
 
 async def written(house: Installation) -> None:

@@ -75,6 +75,7 @@ async def test_what_is_no_session_is_nobodys(house: House, text: str) -> None:
     assert await house.sessions.find(new_opaque(SESSION_PREFIX).reveal()) is None
 
 
+@pytest.mark.sqlite
 async def test_a_dump_of_the_database_holds_no_cookie_and_a_stored_hash_is_none(house: House) -> None:
     await house.add_ada()
     signed_in = await sign_in(house)

@@ -8,16 +8,17 @@ import asyncio
 import os
 import secrets
 import shutil
+import sqlite3
 import tempfile
 import threading
 import tomllib
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
 
-from keystead.db import Command, Database, Query, Transaction
+from keystead.db import Command, Database, DatabaseError, Query, Transaction
 from keystead.db.installation import DATABASE_FILE, Keys, open_installation
 from keystead.db.master_secret import MASTER_SECRET_FILE
 from keystead.db.postgres import PostgresDatabase
@@ -88,6 +89,18 @@ def duplicate(directory: Path, to: Path) -> Path:
     if url is not None:
         _write_address(to, server().create_database(template=database_of(url)))
     return to
+
+
+def branch(directory: Path, to: Path) -> Path:
+    """Copy an installation that is open, as it is now."""
+    url = url_of(directory)
+    if url is None:
+        with closing(sqlite3.connect(directory / DATABASE_FILE)) as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    else:  # lost connections are made anew by whoever has it open
+        name = database_of(url)
+        server().execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")  # noqa: S608
+    return duplicate(directory, to)
 
 
 def prepare(directory: Path) -> None:
@@ -177,6 +190,7 @@ class CountedPostgres:
         self._thread = threading.Thread(target=self._loop.run_forever, name="postgres", daemon=True)
         self._thread.start()
         self._inner = self._now(self._made(url, clock, audit_kept))
+        self._now(self._inner.changes())  # its place in the feed is where it is now
         self._inner.listen(self._heard.append)
 
     @staticmethod
@@ -185,7 +199,7 @@ class CountedPostgres:
 
     async def one(self, query: Query[T], parameters: Parameters) -> T | None:
         """Return the first row's record, or None."""
-        asking: Coroutine[Any, Any, T | None] = self._inner.one(query, parameters)
+        asking = self._inner.one(query, parameters)
         return await self._there(asking)
 
     async def all(self, query: Query[T], parameters: Parameters) -> list[T]:
@@ -262,6 +276,9 @@ class CountedPostgres:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     async def _there(self, work: Coroutine[Any, Any, T]) -> T:
+        if self._loop.is_closed():
+            work.close()
+            raise DatabaseError
         try:
             return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
         finally:

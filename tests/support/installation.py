@@ -5,10 +5,7 @@ who owns it, and bob, who is a member. Nobody has a password: these tests begin 
 """
 
 import asyncio
-import shutil
-import sqlite3
 from collections import Counter
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -18,7 +15,7 @@ from sqlalchemy import Table, bindparam, delete, func, select, update
 from keystead.app import Services, build_services
 from keystead.audit.models import AuditEvent
 from keystead.db import Command, Query, Transaction
-from keystead.db.installation import DATABASE_FILE, Keys
+from keystead.db.installation import Keys
 from keystead.db.statements import Parameters
 from keystead.db.tables import audit_event, membership, metadata, user
 from keystead.kernel.scopes import ALL_SCOPES, Role, format_scopes
@@ -26,7 +23,7 @@ from keystead.kernel.settings import Settings
 from keystead.oauth.models import Decision, DeviceCodes, DeviceView, TokenRequest, TokenSet
 from keystead.oauth.service import DEVICE_CODE, REFRESH_TOKEN
 from tests.support.clock import ManualClock
-from tests.support.engine import OpenDatabase, duplicate, open_database, open_keys
+from tests.support.engine import OpenDatabase, branch, duplicate, open_database, open_keys
 
 T = TypeVar("T")
 
@@ -74,9 +71,7 @@ class Installation:
 
     def branch(self, directory: Path) -> "Installation":
         """Return a copy of the installation as it is now, to see what would happen. Close it."""
-        with closing(sqlite3.connect(self.directory / DATABASE_FILE)) as connection:
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        shutil.copytree(self.directory, directory)
+        branch(self.directory, directory)
         people = (self.acme, self.ada, self.bob)
         return _opened(directory, self.clock, self.services.settings, self.keys, people)
 

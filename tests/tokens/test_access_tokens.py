@@ -141,6 +141,7 @@ async def test_a_token_is_refused_once_its_holder_is_gone(desk: Desk, change: Co
     assert await desk.tokens.find(token) is None
 
 
+@pytest.mark.sqlite
 async def test_issuing_and_checking_access_tokens_writes_nothing(desk: Desk) -> None:
     ada = await desk.enrol("ada", Role.OWNER)
     await issue(desk, ada)

@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from keystead.db import Transaction
 from keystead.tokens.followers import PACE
 from keystead.tokens.revocations import MOST_COUNTED, TRUSTED
@@ -124,6 +126,7 @@ async def test_whoever_finds_no_place_is_answered_at_once(desk: Desk) -> None:
     await asking
 
 
+@pytest.mark.sqlite
 async def test_many_who_wait_for_the_same_cost_one_look(desk: Desk) -> None:
     verifiers = [await verifier_of(desk) for _ in range(50)]
     for verifier in verifiers:

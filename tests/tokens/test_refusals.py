@@ -94,6 +94,7 @@ async def test_a_key_that_the_token_brings_along_is_ignored(desk: Desk) -> None:
     assert await desk.tokens.find(forged) is None
 
 
+@pytest.mark.sqlite
 async def test_an_unknown_kid_is_refused_without_a_query(desk: Desk) -> None:
     token = await access_token(desk, await desk.enrol("ada", Role.OWNER))
     statements: list[str] = []

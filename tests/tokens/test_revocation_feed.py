@@ -76,6 +76,7 @@ async def test_the_list_is_no_token(desk: Desk) -> None:
     assert await desk.tokens.find(answer.decode()) is None
 
 
+@pytest.mark.sqlite
 async def test_a_token_is_told_of_until_two_minutes_after_it_expired(desk: Desk) -> None:
     row = row_of(desk, expires_in=100)
     await take_back(desk, row)

@@ -20,7 +20,7 @@ from keystead.tokens.signing import UnreadableSigningKey
 from tests.support.engine import sqlite_of
 from tests.tokens.desk import Desk, open_desk
 
-ROWS = Query(select(signing_key).order_by(signing_key.c.created_at), SigningKeyRow)
+ROWS = Query(select(signing_key).order_by(signing_key.c.signs_until), SigningKeyRow)
 AUDITED = Query(select(audit_event.c.type).where(audit_event.c.type == "signing-key:create"), str)
 
 
@@ -197,6 +197,7 @@ async def test_who_can_only_write_to_the_database_cannot_publish_a_key_of_their_
     assert await rows_of(desk, Algorithm.ACCESS) != rows
 
 
+@pytest.mark.sqlite
 async def test_which_key_signs_is_decided_without_a_query(desk: Desk) -> None:
     await desk.signing.rotate_now()
     await desk.tokens.jwks()

@@ -158,6 +158,7 @@ async def test_a_person_sees_their_own_valid_tokens_and_no_others(desk: Desk) ->
     assert [token.id for token in await desk.tokens.list_short_term(ada)] == [new.id]
 
 
+@pytest.mark.sqlite
 async def test_the_database_holds_nothing_that_is_a_token(desk: Desk) -> None:
     ada = await desk.enrol("ada", Role.OWNER)
     short_term = (await desk.tokens.issue_short_term(ada)).token.reveal()
