@@ -42,8 +42,8 @@ def ask(
 async def held(house: Installation) -> None:
     """Return once the poll that was just started is waiting for the decision."""
     async with asyncio.timeout(AT_ONCE):
-        while len(house.services.oauth.waiting) != 1:
-            await asyncio.sleep(0)  # noqa: ASYNC110 - nobody tells a room that it is waited in
+        while len(house.services.oauth.waiting) != 1:  # noqa: ASYNC110 - it is not told who comes in
+            await asyncio.sleep(0)
 
 
 async def written(house: Installation) -> None:
