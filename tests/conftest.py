@@ -11,13 +11,14 @@ from tests.support.browser import Browser
 from tests.support.nginx import NginxProxy
 from tests.support.postgres import NOT_DURABLE, PostgresServer
 from tests.support.programs import NGINX, POSTGRES, VALKEY, Absences, need
-from tests.support.server import ADA, Acme, KeysteadServer, add_acme
+from tests.support.server import ADA, BEFORE_A_START, Acme, KeysteadServer, add_acme
 from tests.support.valkey import ValkeyServer
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Let the run say what it could not run, because a program is missing."""
     config.pluginmanager.register(Absences(), "absences")
+    BEFORE_A_START.append(engine.prepare)
     config.addinivalue_line("markers", "sqlite: looks into SQLite itself; left out of a run with TEST_ENGINE=postgres")
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import queue
-import shutil
+import re
 import signal
 import socket
 import sqlite3
@@ -11,18 +11,25 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
+import asyncpg
+from sqlalchemy import Column, Select, Table, select
+
 from keystead.app import Services, open_services
 from keystead.db.installation import DATABASE_FILE
+from keystead.db.tables import metadata
 from keystead.kernel.clock import SystemClock
 from keystead.kernel.scopes import Role
 from keystead.kernel.secrets import Secret
-from keystead.kernel.settings import Settings
+from keystead.kernel.settings import FILE_NAME, load_settings
+from tests.support import engine
 from tests.support.server import ADA, BOB, GENEROUS, KeysteadServer, Person
 
 T = TypeVar("T")
@@ -37,6 +44,8 @@ BUSY: Final = {
 }
 """Columns that may change without anything having changed."""
 COUNTERS: Final = frozenset({"wrong_guess"})
+ON_NODES: Final = frozenset({"errand"})
+"""Tables that change by themselves where nodes share a database."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +78,22 @@ def furnish(data: Path) -> Furnished:
         await services.signing_keys.ensure()
         return Furnished(data, acme, globex, ids["ada"], ids["bob"], ids["eve"])
 
+    engine.prepare(data)
     return in_process(data, "https://auth.example.com", work)
 
 
 def in_process(data: Path, public_url: str, work: Callable[[Services], Coroutine[Any, Any, T]]) -> T:
     """Do something to an installation as another process would, whether or not a server runs over it."""
-    services = open_services(data, Settings(public_url=public_url), SystemClock())
-    try:
-        return asyncio.run(work(services))
-    finally:
-        services.close()
+    settings = load_settings({}, data / FILE_NAME, public_url=public_url)
+
+    async def whole() -> T:
+        services = open_services(data, settings, SystemClock())
+        try:
+            return await work(services)
+        finally:
+            await services.aclose()
+
+    return asyncio.run(whole())
 
 
 def new_key(data: Path, public_url: str, username: str, title: str = "test") -> tuple[str, str]:
@@ -107,7 +122,7 @@ def furnished_server(
 ) -> Iterator[KeysteadServer]:
     """Give a running development server over a copy of the furnished data."""
     server = KeysteadServer(directory, settings)
-    shutil.copytree(furnished.data, server.data, dirs_exist_ok=True)
+    engine.duplicate(furnished.data, server.data)
     with server:
         yield server
 
@@ -121,7 +136,7 @@ class Serving:
     def __init__(self, directory: Path, furnished: Furnished, *options: str, settings: Mapping[str, str]) -> None:
         """Copy the furnished data into ``directory``. Nothing runs before the context is entered."""
         self.data = directory / "data"
-        shutil.copytree(furnished.data, self.data)
+        engine.duplicate(furnished.data, self.data)
         self.port = free_port()
         self.address = f"http://127.0.0.1:{self.port}"
         self._options = options
@@ -211,9 +226,34 @@ def free_port() -> int:
 
 def dump(data: Path) -> dict[str, list[tuple[Any, ...]]]:
     """Return every row of every table, apart from limits and from when something was last used."""
+    url = engine.url_of(data)
+    if url is not None:
+        queries = {name: select(*_lasting(table)) for name, table in metadata.tables.items()}
+        shown = queries.keys() - COUNTERS - ON_NODES
+        return {name: sorted(_fetch(url, queries[name]), key=repr) for name in sorted(shown)}
     with closing(open_database(data)) as database:
         tables = [row[0] for row in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
         return {table: _rows(database, table) for table in sorted(tables) if table not in COUNTERS}
+
+
+def _lasting(table: Table) -> list[Column[Any]]:
+    return [column for column in table.columns if column.name not in BUSY.get(table.name, ())]
+
+
+def _fetch(url: str, query: str | Select[Any], *parameters: str) -> list[tuple[Any, ...]]:
+    """Ask PostgreSQL beside its servers; ``?`` stands for the next parameter."""
+    numbers = count(1)
+    sql = re.sub(r"\?", lambda _: f"${next(numbers)}", str(query))
+
+    async def fetch() -> list[tuple[Any, ...]]:
+        connection = await asyncpg.connect(url)
+        try:
+            return [tuple(row) for row in await connection.fetch(sql, *parameters)]
+        finally:
+            await connection.close()
+
+    with ThreadPoolExecutor(1) as elsewhere:
+        return elsewhere.submit(asyncio.run, fetch()).result()
 
 
 def _rows(database: sqlite3.Connection, table: str) -> list[tuple[Any, ...]]:
@@ -229,6 +269,9 @@ def open_database(data: Path) -> sqlite3.Connection:
 
 def ask(data: Path, sql: str, *parameters: str) -> list[Any]:
     """Return the first column of what a query finds."""
+    url = engine.url_of(data)
+    if url is not None:
+        return [row[0] for row in _fetch(url, sql, *parameters)]
     with closing(open_database(data)) as database:
         return [row[0] for row in database.execute(sql, parameters)]
 

@@ -148,6 +148,7 @@ def test_no_refusal_is_undocumented(desk: Desk) -> None:
     assert not desk.undocumented, "\n\n".join(desk.undocumented)
 
 
+@pytest.mark.sqlite
 def test_every_refusal_that_is_documented_can_be_had(desk: Desk, documented: dict[str, Operation]) -> None:
     idle = [
         f"{operation.label} never answered {status}, which its document names"

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -28,6 +28,9 @@ GENEROUS: Final = {
     "KEYSTEAD_LIMIT_API": "100000/minute",
 }
 """Limits that no test reaches by accident. A test of a limit sets its own."""
+
+BEFORE_A_START: Final[list[Callable[[Path], None]]] = []
+"""What is done with the data directory of a server before it starts, unless its settings name a database."""
 
 
 class ServerError(Exception):
@@ -108,6 +111,9 @@ class KeysteadServer:
         """Start the process and wait for its one line. Raises ServerError with the logs if it never comes."""
         if self._process is not None:
             raise ServerError("The server runs already. Stop or kill it first.")
+        if "KEYSTEAD_DATABASE_URL" not in self.settings:
+            for prepare in BEFORE_A_START:
+                prepare(self.data)
         place = ["--data", str(self.data), "--host", "127.0.0.1", "--port", str(self._port)]
         with self._log.open("a", encoding="utf-8") as log:
             process = subprocess.Popen(
