@@ -35,8 +35,8 @@ P50_MS: Final = 50
 P99_MS: Final = 500
 STOCK: Final = "3.8 s"
 WAY: Final = (
-    "A click that falls into the stock client's pause of a second waits for its next poll; longer holds make that rarer "
-    "([held polls](../docs/decisions/held-polls.md))."
+    "A click that falls into the stock client's pause of a second waits for its next poll; longer holds make that "
+    "rarer ([held polls](../docs/decisions/held-polls.md))."
 )
 
 

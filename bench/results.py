@@ -157,6 +157,7 @@ def page(ran: Iterable[Ran], load: float, without: str) -> str:
         "",
         *surroundings(load),
         "",
+        *(["A short run, to see that everything works: its figures are not worth quoting.", ""] if quick() else []),
         *([without, ""] if without else []),
         "| what | aim | found | met |",
         "| --- | --- | --- | --- |",
