@@ -36,13 +36,13 @@ class Issued:
     refused: list[str] = field(default_factory=list)
     unpublished: list[str] = field(default_factory=list)
 
-    def go_on(self, urls: list[str], enough: threading.Event) -> None:
-        """Look at the published keys of every node, then have a token issued, then present it to every node."""
+    def go_on(self, urls: list[str], enough: threading.Event, *, looking: bool) -> None:
+        """Perhaps look at the published keys of every node, then have a token issued, then present it to every node."""
         with ExitStack() as stack:
             issuer = stack.enter_context(Line(self.url))
             lines = [stack.enter_context(Line(url)) for url in urls]
             while not enough.is_set():
-                published = [kids_of(line) for line in lines]
+                published = [kids_of(line) for line in lines] if looking else []
                 answer = issuer.refresh(self.refresh_token)
                 if answer.status != 200:
                     self.refused.append(answer.text)
@@ -66,11 +66,14 @@ def kid_of(token: str) -> str:
 
 
 @contextmanager
-def load(nodes: Cluster) -> Iterator[list[Issued]]:
+def load(nodes: Cluster, *, looking: bool) -> Iterator[list[Issued]]:
     """Let a client of each node have tokens issued meanwhile and present them everywhere."""
     enough = threading.Event()
     clients = [Issued(url, t.refresh_token) for url, t in zip(nodes.urls, nodes.sign_in(len(nodes.urls)), strict=True)]
-    threads = [threading.Thread(target=client.go_on, args=(nodes.urls, enough)) for client in clients]
+    threads = [
+        threading.Thread(target=client.go_on, args=(nodes.urls, enough), kwargs={"looking": looking})
+        for client in clients
+    ]
     for thread in threads:
         thread.start()
     try:
@@ -107,7 +110,7 @@ def test_five_rotations_at_one_moment_make_one_key_which_every_node_publishes_be
     postgres_server: PostgresServer, furnished_url: str, new_cluster: Callable[..., Cluster], node_directory: Path
 ) -> None:
     nodes = new_cluster(furnished_url)
-    with load(nodes) as clients:
+    with load(nodes, looking=True) as clients:
         old = {kid for client in clients for kid in client.kids}
         told = rotate_at_once(node_directory, furnished_url, 5)
         keys = postgres_server.fetch(KEYS, furnished_url)
@@ -119,3 +122,14 @@ def test_five_rotations_at_one_moment_make_one_key_which_every_node_publishes_be
     assert told == [told[0]] * 5
     assert [client.refused for client in clients] == [[], [], []]
     assert [client.unpublished for client in clients] == [[], [], []]
+
+
+def test_a_token_of_a_key_that_signs_at_once_is_right_on_nodes_that_have_not_heard_of_the_key_yet(
+    furnished_url: str, new_cluster: Callable[..., Cluster]
+) -> None:
+    nodes = new_cluster(furnished_url, 3, {"KEYSTEAD_DATABASE_NOTIFY": "false"})
+    with load(nodes, looking=False) as clients:
+        old = {kid for client in clients for kid in client.kids}
+        nodes.admin("rotate-signing-keys", "--now")
+        await_a_new_key(clients, old)
+    assert [client.refused for client in clients] == [[], [], []]

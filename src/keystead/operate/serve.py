@@ -1,6 +1,5 @@
 """``keystead serve``: the server, in one process or several on one machine."""
 
-import asyncio
 import http.client
 import json
 import os
@@ -11,15 +10,13 @@ import sys
 import tempfile
 import threading
 import time
-from collections import deque
 from dataclasses import asdict, dataclass
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import click
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.supervisors import Multiprocess
 
 from keystead.app import Application, build_application, open_services
@@ -30,6 +27,7 @@ from keystead.gate.measures import MULTIPROCESS_DIRECTORY
 from keystead.gate.operations import READY
 from keystead.kernel.clock import SystemClock
 from keystead.kernel.settings import FILE_NAME, Settings, load_settings
+from keystead.operate.http_server import Protocol, Server
 from keystead.operate.installation import ADDRESS_FILE, plain_errors, read_settings
 from keystead.operate.logs import configure_logs
 
@@ -38,11 +36,6 @@ _READY_WITHIN: Final = 60
 _BACKLOG: Final = 2_048
 _ANY: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared with, not bound to
 _DRAIN: Final = 10
-_LARGEST_FRAMING: Final = 524_288
-"""Bytes of one request that are not its body. From 32 KiB of header fields on the gate answers 431 by itself."""
-_HEAD_TOO_LARGE: Final = (
-    b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,85 +45,6 @@ class Plan:
     data: str
     dev: bool
     public_url: str
-
-
-class _Pipeline(list[Any]):
-    """What uvicorn needs of a queue, without the room for sixty-four requests that an empty ``deque`` takes."""
-
-    def appendleft(self, request: Any) -> None:
-        """Put a request at the end that is taken from last."""
-        self.insert(0, request)
-
-
-def _make_small(event: asyncio.Event) -> None:
-    """Let those who wait for an event, of whom there is one, stand in a list; nobody waits yet."""
-    if not event._waiters:
-        event._waiters = []  # type: ignore[assignment]
-
-
-class Protocol(HttpToolsProtocol):
-    """uvicorn's protocol with two bounds that it lacks: on the length of a head, and between headers and trailers.
-
-    It also takes a third less memory, because thousands of connections may wait for a decision
-    (docs/decisions/held-polls.md): attributes of its own would make Python keep all of uvicorn's in a larger kind of
-    table, and an empty ``deque`` has room for sixty-four.
-    """
-
-    __slots__ = ("_body", "_framing")
-
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        """Begin a connection."""
-        super().__init__(*arguments, **options)
-        self._framing = 0
-        self._body = 0
-        self.pipeline = cast("deque[Any]", _Pipeline())
-
-    def on_message_begin(self) -> None:
-        """Begin to count anew with each request."""
-        super().on_message_begin()
-        self._framing = 0
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin, with less room for those who wait for the client to read."""
-        super().connection_made(transport)
-        _make_small(self.flow._is_writable_event)
-
-    def on_headers_complete(self) -> None:
-        """Keep trailers apart: they are not what a proxy checked as headers (RFC 9110, section 6.5.1)."""
-        super().on_headers_complete()
-        self.headers = []
-        cycle = cast("RequestResponseCycle | None", self.cycle)
-        if cycle is not None:
-            _make_small(cycle.message_event)
-
-    def on_body(self, body: bytes) -> None:
-        """Count a piece of the body, which the application bounds."""
-        self._body += len(body)
-        super().on_body(body)
-
-    def data_received(self, data: bytes) -> None:
-        """Read on, unless what is not body has grown beyond all measure: a head without end would fill the memory."""
-        self._body = 0
-        super().data_received(data)
-        self._framing += len(data) - self._body
-        if self._framing > _LARGEST_FRAMING and not self.transport.is_closing():
-            cycle = cast("RequestResponseCycle | None", self.cycle)
-            if cycle is None or cycle.response_complete:
-                self.transport.write(_HEAD_TOO_LARGE)
-            self.transport.close()
-
-
-class Server(uvicorn.Server):
-    """uvicorn's server, which lets go of held polls before it waits for requests to finish."""
-
-    def __init__(self, config: uvicorn.Config, application: Application) -> None:
-        super().__init__(config)
-        self._application = application
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stop: held polls are answered, requests finish, what was accepted is written."""
-        self._application.operations.stop()
-        await super().shutdown(sockets)
 
 
 @click.command(

@@ -90,8 +90,14 @@ class SigningKeys:
         raise Unavailable("No signing key is in force just now. Try again in a minute.", seconds=60)
 
     async def find(self, kid: str) -> SigningKey | None:
-        """Return the published key with this id, or None. Raises DatabaseError."""
+        """Return the published key with this id, or None. Raises DatabaseError.
+
+        Where changes are heard of a little later, a key that is not known here may have been made a moment ago.
+        """
         key = (await self._load()).get(kid)
+        if key is None and self._db.hears_by_itself:
+            await self._db.changes()
+            key = (await self._load()).get(kid)
         return key if key is not None and key.published(self._clock.now()) else None
 
     async def published(self) -> list[SigningKey]:
