@@ -22,6 +22,11 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "sqlite: looks into SQLite itself; left out of a run with TEST_ENGINE=postgres")
 
 
+def pytest_unconfigure() -> None:
+    """End what the tests stood on."""
+    engine.close()
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what a run over PostgreSQL cannot look at."""
     if engine.POSTGRES:

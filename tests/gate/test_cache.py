@@ -31,6 +31,9 @@ from keystead.keys.service import Keys, Known
 from tests.gate.serving import Furnished, new_key
 from tests.support.server import ADA
 
+pytestmark = pytest.mark.sqlite
+"""The server is built in this process, over a file."""
+
 RENAME = Command(update(user).where(user.c.username == bindparam("who")).values(name=bindparam("new_name")))
 LEAVE = Command(delete(membership).where(membership.c.user_id == bindparam("who")))
 NOW = 1_763_800_000

@@ -159,6 +159,7 @@ def logged(server: KeysteadServer, request_id: str) -> list[dict[str, Any]]:
     return [entry for entry in entries if entry.get("request_id") == request_id]
 
 
+@pytest.mark.sqlite
 def test_what_nobody_foresaw_is_a_500_with_an_incident_that_the_log_has_too(broken: KeysteadServer) -> None:
     token = new_token(broken.data, broken.url, "ada")
     sign_in = {"username": ADA.username, "password": ADA.password}
@@ -197,6 +198,7 @@ def test_what_nobody_foresaw_is_a_500_with_an_incident_that_the_log_has_too(brok
         assert not any(part in broken.log_text() for part in windows(secret))
 
 
+@pytest.mark.sqlite
 def test_a_table_that_is_gone_is_a_503_without_details_and_the_log_says_why(broken: KeysteadServer) -> None:
     _, key = new_key(broken.data, broken.url, "ada")
     spoil(broken.data, "PRAGMA foreign_keys = OFF")

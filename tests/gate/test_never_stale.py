@@ -112,6 +112,7 @@ def ended_by(work: Callable[[Services], Any], address: str, data: Any, headers: 
     return [before, checks(address, headers, ROUNDS)]
 
 
+@pytest.mark.sqlite
 def test_amid_load_a_revoked_key_is_refused_at_the_next_request(server: KeysteadServer) -> None:
     """Requests that arrive together share a look at the feed; the one that is sent after the revoke has a new one."""
     _, busy = new_key(server.data, server.url, "ada")

@@ -126,10 +126,17 @@ def _write_address(directory: Path, url: str) -> None:
 
 @cache
 def server() -> PostgresServer:
-    """Return this process's PostgreSQL, which ends with it."""
+    """Return this process's PostgreSQL, which ``close`` ends."""
     started = PostgresServer(Path(tempfile.mkdtemp(prefix="keystead-engine-")), NOT_DURABLE)
     started.start()
     return started
+
+
+def close() -> None:
+    """End this process's PostgreSQL if there is one."""
+    if server.cache_info().currsize:
+        server().close()
+        shutil.rmtree(server().log.parent, ignore_errors=True)
 
 
 class CountedSqlite(SqliteDatabase):

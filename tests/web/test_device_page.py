@@ -339,6 +339,7 @@ def test_of_two_accounts_that_were_shown_a_code_the_second_changes_nothing(
     assert dump(site.data) == before
 
 
+@pytest.mark.sqlite
 def test_an_expired_code_says_so_and_cannot_be_decided(
     site: KeysteadServer, ada: Browser, client: DeviceClient, asked: DeviceAuthorization
 ) -> None:
