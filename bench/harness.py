@@ -39,6 +39,11 @@ def quick() -> bool:
     return "--quick" in sys.argv
 
 
+def rounds(short: int, usual: int) -> int:
+    """Return how often everything is measured: as ``BENCH_ROUNDS`` says, else so often, or not in a ``quick`` run."""
+    return int(os.environ.get("BENCH_ROUNDS") or (short if quick() else usual))
+
+
 @dataclass(frozen=True, slots=True)
 class Spread:
     """Several rounds of one figure."""

@@ -17,7 +17,7 @@ from typing import Final
 from urllib.parse import urlencode, urlsplit
 
 import uvloop
-from harness import Row, keep, option, quick, say, surroundings, table, workplace
+from harness import Row, keep, option, quick, rounds, say, surroundings, table, workplace
 from hot_answers import SESSION, basic
 from people import ADDRESS, EVERY_SCOPE, METADATA, House, api_key, inside, many, new_house
 from servers import LOAD_CORE, Load, Served, keystead, need_wrk, pin, resident_mb, wrk
@@ -30,7 +30,7 @@ from keystead.oauth.waiting import SUBJECT
 
 POLLS: Final = option("polls", 1_000 if quick() else 15_000)
 HOLD: Final = option("hold", 25)
-ROUNDS: Final = 2 if quick() else 5
+ROUNDS: Final = rounds(2, 5)
 SECONDS: Final = 1.0
 SPARE_FILES: Final = 500
 AT_ONCE: Final = 64

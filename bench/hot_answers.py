@@ -12,14 +12,29 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from harness import Case, Row, Spread, in_turn, keep, option, quick, ratio, say, shares, surroundings, table, workplace
+from harness import (
+    Case,
+    Row,
+    Spread,
+    in_turn,
+    keep,
+    option,
+    quick,
+    ratio,
+    rounds,
+    say,
+    shares,
+    surroundings,
+    table,
+    workplace,
+)
 from people import House, api_key, fill_with_keys, inside, new_house, session, short_term_token, sign_in
 from recorded import record
 from servers import Load, Served, bare, forgetful, keystead, need_wrk, wrk
 
 from keystead.app import Services
 
-ROUNDS: Final = 3 if quick() else 7
+ROUNDS: Final = rounds(3, 7)
 SECONDS: Final = 1.0 if quick() else 2.0
 KEYS: Final = option("keys", 100_000 if quick() else 1_000_000)
 ASKED: Final = min(KEYS, 100_000)

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
 
-from harness import Case, Row, Spread, in_turn, keep, quick, say, surroundings, table
+from harness import Case, Row, Spread, in_turn, keep, quick, rounds, say, surroundings, table
 from limits import parse
 from limits.aio.storage.redis import RedisStorage
 from limits.storage import MemoryStorage
@@ -25,7 +25,7 @@ from keystead.kernel.clock import SystemClock
 from keystead.kernel.settings import Settings
 from keystead.wire.limiter import Limiter
 
-ROUNDS: Final = 1 if quick() else 5
+ROUNDS: Final = rounds(1, 5)
 CHARGES: Final = 20_000 if quick() else 100_000
 SHARED: Final = 500 if quick() else 2_000
 AT_ONCE: Final = 100

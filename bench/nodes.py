@@ -18,7 +18,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Final
 
-from harness import Case, Row, Spread, in_turn, keep, quick, ratio, say, shares, surroundings, table, workplace
+from harness import Case, Row, Spread, in_turn, keep, quick, ratio, rounds, say, shares, surroundings, table, workplace
 from hot_answers import SESSION, basic
 from machines import inside_shared, need_postgres, need_valkey, postgres, shared_house
 from people import House, api_key, inside, new_house
@@ -33,7 +33,7 @@ from tests.support.processes import family
 from tests.support.server import ADA
 from tests.support.valkey import ValkeyServer
 
-ROUNDS: Final = 2 if quick() else 5
+ROUNDS: Final = rounds(2, 5)
 SECONDS: Final = 1.0 if quick() else 2.0
 CONNECTIONS: Final = 64
 DELAYS: Final = 8 if quick() else 60

@@ -14,7 +14,22 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlencode
 
-from harness import Case, Row, Spread, in_turn, keep, option, quick, ratio, say, shares, surroundings, table, workplace
+from harness import (
+    Case,
+    Row,
+    Spread,
+    in_turn,
+    keep,
+    option,
+    quick,
+    ratio,
+    rounds,
+    say,
+    shares,
+    surroundings,
+    table,
+    workplace,
+)
 from hot_answers import SESSION, basic
 from machines import (
     beside,
@@ -34,7 +49,7 @@ from keystead.oauth.routes import DEVICE_CODE as ISSUE
 from keystead.oauth.routes import TOKEN
 from tests.support.postgres import PostgresServer
 
-ROUNDS: Final = 2 if quick() else 7
+ROUNDS: Final = rounds(2, 7)
 SECONDS: Final = 1.0 if quick() else 2.0
 KEYS: Final = option("keys", 50_000 if quick() else 1_000_000)
 IN_TURN: Final = 25_000

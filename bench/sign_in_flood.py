@@ -12,14 +12,14 @@ import subprocess
 from collections.abc import Mapping
 from typing import Final
 
-from harness import Case, Row, Spread, in_turn, keep, quick, surroundings, table, workplace
+from harness import Case, Row, Spread, in_turn, keep, quick, rounds, surroundings, table, workplace
 from hot_answers import VERIFY, basic
 from people import api_key, inside, new_house
 from servers import HERE, LOAD_CORE, Load, Served, keystead, need_wrk, pin, wrk
 
 from keystead.kernel.settings import Settings
 
-ROUNDS: Final = 2 if quick() else 7
+ROUNDS: Final = rounds(2, 7)
 SECONDS: Final = 2.0 if quick() else 3.0
 CONNECTIONS: Final = 128
 RATE: Final = 1_050

@@ -10,14 +10,14 @@ from collections.abc import Mapping
 from contextlib import closing
 from typing import Final
 
-from harness import Row, Spread, in_turn, keep, option, quick, say, surroundings, table, workplace
+from harness import Row, Spread, in_turn, keep, option, quick, rounds, say, surroundings, table, workplace
 from hot_answers import SESSION, basic
 from people import ADDRESS, EVERY_SCOPE, House, fill_with_keys, new_house
 from servers import Load, Served, cpu_seconds, keystead, need_wrk, resident_mb, wrk
 
 from keystead.db.installation import DATABASE_FILE
 
-ROUNDS: Final = 2 if quick() else 7
+ROUNDS: Final = rounds(2, 7)
 ROWS: Final = option("rows", 50_000 if quick() else 1_000_000)
 CHECKS: Final = 50_000 if quick() else 1_000_000
 REMEMBERED: Final = 25_000

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlencode
 
-from harness import Case, Row, Spread, in_turn, keep, quick, ratio, shares, surroundings, table, workplace
+from harness import Case, Row, Spread, in_turn, keep, quick, ratio, rounds, shares, surroundings, table, workplace
 from people import ADDRESS, EVERY_SCOPE, METADATA, inside, many, new_house, sign_in
 from recorded import record
 from servers import Load, Served, bare, keystead, need_wrk, through_fastapi, wrk
@@ -22,7 +22,7 @@ from keystead.oauth.routes import DEVICE_CODE as ISSUE
 from keystead.oauth.routes import TOKEN
 from keystead.oauth.service import DEVICE_CODE
 
-ROUNDS: Final = 2 if quick() else 7
+ROUNDS: Final = rounds(2, 7)
 SECONDS: Final = 1.0 if quick() else 2.0
 CHAINS: Final = 16
 CODES: Final = 15_000 if quick() else 30_000

@@ -10,7 +10,7 @@ import pytest
 
 from keystead.db.engine import DatabaseError
 from keystead.gate import last_use
-from keystead.gate.last_use import WRITE_EVERY, LastUse, Use
+from keystead.gate.last_use import PORTION, WRITE_EVERY, LastUse, Use
 from keystead.kernel.principal import Identity, Method, Principal
 from keystead.kernel.scopes import ALL_SCOPES
 from tests.gate.serving import Furnished, ask, furnished_server, new_key, open_database
@@ -101,3 +101,23 @@ def test_a_check_writes_nothing_and_its_time_and_address_are_there_when_the_serv
     assert server.stop() == 0
     assert ask(server.data, "SELECT last_used_address FROM api_key WHERE id = ?", key_id) == ["127.0.0.1"]
     assert ask(server.data, "SELECT last_used_at FROM api_key WHERE id = ?", key_id)[0] > NOW
+
+
+async def test_a_busy_minute_is_written_in_portions_and_what_was_written_is_not_written_again() -> None:
+    written: list[list[Use]] = []
+
+    async def writer(portion: list[Use]) -> None:
+        if len(written) == 2:
+            written.append([])
+            raise DatabaseError
+        written.append(portion)
+
+    uses = LastUse({Method.API_KEY: writer})
+    for number in range(PORTION * 3):
+        uses.note(principal(f"key-{number:04}"), number, "192.0.2.1")
+    await uses.write()
+    await uses.write()
+    assert [len(portion) for portion in written] == [PORTION, PORTION, 0, PORTION]
+    assert sorted(use for portion in written for use in portion) == [
+        (f"key-{number:04}", number, "192.0.2.1") for number in range(PORTION * 3)
+    ]

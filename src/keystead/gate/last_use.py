@@ -6,6 +6,7 @@ A failure to write changes no answer; what could not be written is tried again w
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from itertools import islice
 from typing import Final
 
 from keystead.db.engine import DatabaseError
@@ -13,6 +14,8 @@ from keystead.kernel.principal import Method, Principal
 
 WRITE_EVERY: Final = 60
 """Seconds between two batches."""
+PORTION: Final = 250
+"""Uses that are written together. All of a busy minute together would hold up the writer for a second."""
 
 Use = tuple[str, int, str]
 """A credential's id, the time in Unix seconds, and the address."""
@@ -39,10 +42,12 @@ class LastUse:
         """Write what was noted since the last time."""
         for method, writer in self._writers.items():
             uses, self._uses[method] = self._uses[method], {}
-            if not uses:
-                continue
             try:
-                await writer(list(uses.values()))
+                while uses:
+                    portion = list(islice(uses.values(), PORTION))
+                    await writer(portion)
+                    for credential_id, *_ in portion:
+                        del uses[credential_id]
             except DatabaseError:
                 _log.warning("last use could not be written; it is tried again with the next batch")
                 self._uses[method] = {**uses, **self._uses[method]}

@@ -84,18 +84,13 @@ class Keys:
         return Principal(owner, Method.API_KEY, scopes, key.key_id, key.expires_at)
 
     async def record_use(self, uses: Sequence[tuple[str, int, str]]) -> None:
-        """Keep when and from where keys were last used, in one transaction (K2).
+        """Keep when and from where keys were last used (K2).
 
         Each use is a key's id, the time in Unix seconds and the address. A later time that is already there stays; a
         key that was deleted meanwhile is passed over.
         """
-
-        async def work(tx: Transaction) -> None:
-            for key_id, at, address in uses:
-                await tx.run(store.RECORD_USE, {"key_id": key_id, "at": at, "address": address})
-
-        if uses:
-            await self._db.write(work)
+        rows = [{"key_id": key_id, "at": at, "address": address} for key_id, at, address in sorted(uses)]
+        await self._db.run_all(store.RECORD_USE, rows)
 
     async def flag_exposed(self, text: str, address: str) -> bool:
         """Note that a key came over plain HTTP; the setting ``revoke_exposed_keys`` deletes it as well (W3).

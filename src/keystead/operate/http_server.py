@@ -1,4 +1,4 @@
-"""The HTTP server: uvicorn's with bounds that it lacks, less memory for each connection, and a stop that fails nobody."""
+"""The HTTP server: uvicorn's with bounds that it lacks, less memory for a connection, and a stop that fails nobody."""
 
 import asyncio
 import socket

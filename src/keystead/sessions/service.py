@@ -102,12 +102,9 @@ class Sessions:
 
         The address is not kept: a session shows the one that it was begun from.
         """
-
-        async def work(tx: Transaction) -> None:
-            for session_id, at, _ in uses:
-                await tx.run(store.RECORD_USE, {"session_id": session_id, "at": at})
-
-        await self._db.write(work)
+        await self._db.run_all(
+            store.RECORD_USE, [{"session_id": session_id, "at": at} for session_id, at, _ in sorted(uses)]
+        )
 
     async def sign_out(self, session_id: str, *, address: str | None = None) -> None:
         """End a session. One that has ended already is no mistake."""
