@@ -41,7 +41,7 @@ endef
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-server demo serve test bench lint format lock clean which-python FORCE
+.PHONY: help setup setup-server demo serve test test-postgres bench lint format lock clean which-python FORCE
 
 help:  ## List what there is to do
 	@echo "Keystead: make TARGET"
@@ -55,6 +55,12 @@ serve: $(VENV)/.stamp-server  ## Run the server for development, with its data i
 
 test: $(VENV)/.stamp-dev $(if $(GO_RUNS),,$(VENV)/.stamp-go)  ## Run the tests (PYTEST_ARGS="-k word" to choose, PYTEST_WORKERS=0 for one process)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadfile $(PYTEST_ARGS)
+
+# What a service does over a database, and what bad input does to it, must be the same over either engine.
+ON_POSTGRES := tests/oauth tests/keys tests/accounts tests/sessions tests/tokens tests/balance tests/audit tests/gate/test_bad_input.py
+
+test-postgres: $(VENV)/.stamp-dev  ## Run the tests of the services and of bad input once more, over PostgreSQL
+	@TEST_ENGINE=postgres $(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadfile $(PYTEST_ARGS) $(ON_POSTGRES)
 
 bench: $(VENV)/.stamp-dev  ## Measure everything, write bench/RESULTS.md (25 minutes; QUICK=1 is short and writes nothing)
 	@$(BIN)/python bench/results.py $(if $(QUICK),--quick)

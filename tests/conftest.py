@@ -74,6 +74,11 @@ def needs_postgres() -> None:
     need(POSTGRES)
 
 
+@pytest.fixture(scope="session", autouse=engine.POSTGRES)
+def _needs_the_engine(needs_postgres: None) -> None:
+    """Skip every test of a run over PostgreSQL where that is missing."""
+
+
 @pytest.fixture(scope="session")
 def needs_valkey() -> None:
     """Skip the test where neither Valkey nor Redis is there."""

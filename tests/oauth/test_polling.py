@@ -161,6 +161,7 @@ async def test_a_longer_interval_is_known_everywhere_before_the_client_is_told(o
     assert answers == [AuthorizationPending, SlowDown, SlowDown]
 
 
+@pytest.mark.sqlite  # over a wire one process may hear of another's poll: tests/oauth/test_nodes.py
 async def test_polls_at_the_same_moment_get_one_pending_from_each_process_and_every_other_makes_the_interval_longer(
     opened: Open,
 ) -> None:

@@ -29,7 +29,7 @@ NAMED_IN_A_QUERY: Final = re.compile(r"\?(access_token|api_key|apikey|key|token|
 TYPED_AS_A_NAME: Final = ("POST", "/sign-in", 401)
 """The page keeps what a person typed as their user name, for them to mend, be it their password."""
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.timeout(300), pytest.mark.sqlite]
 
 
 def tables(database: sqlite3.Connection) -> Iterator[tuple[str, list[str], list[tuple[Any, ...]]]]:
