@@ -29,6 +29,8 @@ SECONDS: Final = 60
 PLACES: Final = {"./data": "development", "/var/lib/keystead": "production"}
 """Where the README keeps its data, and what the directories of the test are called."""
 PROMPTS: Final = (b"Password: ", b"The same again: ")
+DATABASE: Final = "postgresql://keystead@db.example.com/keystead"
+CACHE: Final = "valkey://cache.example.com:6379/0"
 ADDRESS: Final = re.compile(r"https://auth\.example\.com")
 ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -45,6 +47,7 @@ class Reader:
 
     directory: Path
     stack: ExitStack
+    machines: Mapping[str, str]
     variables: dict[str, str] = field(default_factory=dict)
     served: list[str] = field(default_factory=list)
     addresses: list[str] = field(default_factory=list)
@@ -59,7 +62,7 @@ class Reader:
             self.told[command] = check_requirement(command)
         elif kind == "export":
             name, _, value = command.removeprefix("export ").partition("=")
-            self.variables[name] = value
+            self.variables[name] = self.replaced(value)
         elif command.startswith("keystead serve"):
             self.serve(command)
         elif "create-user" in command:
@@ -86,6 +89,8 @@ class Reader:
         """Return a command with the test's own places, and ports that are free."""
         for place, name in PLACES.items():
             command = command.replace(place, str(self.directory / name))
+        for address, ours in self.machines.items():
+            command = command.replace(address, ours)
         command = command.replace("--host 0.0.0.0", "--host 127.0.0.1")
         command = re.sub(r"--port \d+", f"--port {free_port()}", command)
         if command.startswith("curl"):
@@ -192,14 +197,14 @@ def serving(command: str, directory: Path, environment: Mapping[str, str]) -> It
 
 
 @pytest.fixture
-def reader(tmp_path: Path) -> Iterator[Reader]:
-    """Give somebody in an empty directory, for whom ``keystead`` is the package under test."""
+def reader(tmp_path: Path, postgres_url: str, valkey_url: str) -> Iterator[Reader]:
+    """Give somebody in an empty directory, for whom ``keystead`` is the package under test, and two more machines."""
     (tmp_path / "bin").mkdir()
     program = tmp_path / "bin" / "keystead"
     program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m keystead "$@"\n', encoding="utf-8")
     program.chmod(0o755)
     with ExitStack() as stack:
-        yield Reader(tmp_path, stack)
+        yield Reader(tmp_path, stack, {DATABASE: postgres_url, CACHE: valkey_url})
 
 
 @pytest.mark.timeout(300)
@@ -216,4 +221,5 @@ def test_every_command_of_the_readme_works_in_its_order(reader: Reader) -> None:
     assert '"ada"' in reader.said("curl")
     assert "problem" not in reader.said("keystead doctor")
     assert reader.served[0].startswith("Keystead is ready at http://127.0.0.1:")
-    assert reader.served[1] == "Keystead is ready at https://auth.example.com\n"
+    assert reader.served[1:] == ["Keystead is ready at https://auth.example.com\n"] * 2
+    assert "same" in reader.said("keystead db copy")

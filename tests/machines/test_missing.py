@@ -27,8 +27,8 @@ ELSEWHERE = """
 def test_five(): ...
 """
 SENTENCE = (
-    "Not run here: 4 tests, for want of PostgreSQL, Valkey or Redis, nginx. "
-    "On Debian or Ubuntu: apt-get install postgresql redis-server nginx"
+    "Not run here: 4 tests, for want of PostgreSQL, Valkey or Redis, nginx, systemd. "
+    "On Debian or Ubuntu: apt-get install postgresql redis-server nginx systemd"
 )
 
 

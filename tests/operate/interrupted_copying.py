@@ -69,7 +69,7 @@ def kill_all(data: Path, step: int, urls: list[str]) -> None:
         done = runs_to_its_end(partial(copy, data, url), FILES, number * step)
         held, marked = asyncio.run(left_in(url))
         refusal = server_says(data, url) if marked else ""
-        if not done:
+        if not done and (marked or not held):  # else it was killed after its last step
             copy(data, url)
         report(done=done, held=held, marked=marked, refusal=refusal, after=server_says(data, url))
 
@@ -80,7 +80,7 @@ def kill_again_and_again(data: Path, step: int, urls: list[str]) -> None:
         done = runs_to_its_end(partial(copy, data, urls[0]), FILES, lines)
         held, marked = asyncio.run(left_in(urls[0]))
         report(done=done, held=held, marked=marked)
-        if done:
+        if done or (held and not marked):  # it was killed after its last step
             return
 
 

@@ -18,7 +18,7 @@ NO_ANSWER: Final = (OSError, http.client.HTTPException)
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer: its status, its body, and its headers by their lower-case names; repeated ones are joined by commas."""
+    """An answer: its status, its body, its headers by their lower-case names; repeated ones are joined by commas."""
 
     status: int
     headers: Mapping[str, str]

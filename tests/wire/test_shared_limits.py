@@ -96,13 +96,15 @@ async def test_who_comes_back_when_told_is_let_in_at_every_node_and_no_portion_o
         for _ in range(9):  # leaves a portion at each node
             assert let_in(await together(nodes, name)) == 3
         await asyncio.sleep(1)
-        for _ in range(2):
+        seen = 0
+        while seen < 2:
             begin = now()
             charges = await flood(nodes, name, 2_000)
             refused = [charged.answer for charged in charges if isinstance(charged.answer, RateLimited)]
-            assert now() - begin < 0.9, "the machine is too busy to do this within one window"
-            assert len(refused) == 1_800
-            assert {refusal.headers["Retry-After"] for refusal in refused} == {"1"}
+            if now() - begin < 0.9:  # else a busy machine took longer than the window, which says nothing
+                seen += 1
+                assert len(refused) == 1_800
+                assert {refusal.headers["Retry-After"] for refusal in refused} == {"1"}
             await asyncio.sleep(1)
 
 
