@@ -89,18 +89,15 @@ def never_remembered(served: Served, path: str, place: Path, keys: int) -> Case:
 
 def tell(found: Mapping[str, Mapping[str, Spread]]) -> None:
     """Print the table, each row against the bare row of its path."""
+    counted = all(figures["instructions"].median for figures in found.values())
     rows = []
     for name, figures in found.items():
         base = f"{name.partition(',')[0]}, bare ASGI"
-        times, cpu, p99 = (
-            ratio(found, name, base),
-            ratio(found, base, name, "cpu"),
-            ratio(found, name, base, "p99"),
-        )
-        latencies = [figures[p].text(2) for p in ("p50", "p99")]
-        rows.append([name, figures["rate"].text(), times, figures["cpu"].text(1), cpu, *latencies, p99])
-    head = ["requests a second", "of bare", "CPU, µs", "of bare, by CPU", "p50, ms", "p99, ms", "p99, of bare"]
-    table(["answer", *head], rows)
+        row = [name, figures["rate"].text(), ratio(found, name, base), figures["cpu"].text(1)]
+        row += [ratio(found, base, name, "cpu"), *([ratio(found, base, name, "instructions")] if counted else [])]
+        rows.append([*row, *(figures[p].text(2) for p in ("p50", "p99")), ratio(found, name, base, "p99")])
+    head = ["answer", "requests a second", "of bare", "CPU, µs", "of bare, by CPU"]
+    table([*head, *(["by instructions"] if counted else []), "p50, ms", "p99, ms", "p99, of bare"], rows)
 
 
 def rows_of(found: Mapping[str, Mapping[str, Spread]], many: str, few: str) -> list[Row]:
@@ -117,7 +114,7 @@ def rows_of(found: Mapping[str, Mapping[str, Spread]], many: str, few: str) -> l
         if name == many:
             cost = shares(found, many, few, "cpu")
             aim = f"at least 0.4 of bare ASGI; at most 1.3 times the cost among {FEW:,}"
-            what = f"API key not in the cache, {KEYS:,} keys of one owner in the table, SQLite"
+            what = f"API key not in the cache, {KEYS:,} keys of a thousand people in the table, SQLite"
             rows.append(Row(what, aim, f"{text}; cost {cost.text(2)}", least >= 0.4 and cost.median <= 1.3, WAY))
         elif name != base and not name.endswith("not remembered"):
             p99 = shares(found, name, base, "p99")

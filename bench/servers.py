@@ -58,6 +58,31 @@ def resident_mb(pid: int) -> float:
     return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:")) / 1024
 
 
+class Instructions:
+    """Counts the instructions that a process executes, where Linux's ``perf`` can; neighbours do not change them."""
+
+    def __init__(self, pid: int) -> None:
+        """Count those of one process, from the beginning of the context to its end."""
+        self._command = ["perf", "stat", "-x", ",", "-e", "instructions:u,instructions:k", "-p", str(pid)]
+        self.number = 0.0
+        """How many there were; 0 where they cannot be counted."""
+
+    def __enter__(self) -> Self:
+        self._counting: subprocess.Popen[str] | None = None
+        if shutil.which("perf") is not None:
+            self._counting = subprocess.Popen(self._command, stderr=subprocess.PIPE, text=True)  # noqa: S603
+            time.sleep(0.2)  # it says nothing when it begins
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._counting is not None:
+            self._counting.send_signal(signal.SIGINT)
+            counted = [line.partition(",")[0] for line in self._counting.communicate()[1].splitlines()]
+            self.number = float(sum(int(one) for one in counted if one.isdigit()))
+
+
 class Served:
     """A server process on its core; as a context manager it starts and stops."""
 
@@ -158,22 +183,23 @@ class Load:
 def wrk(served: Served, path: str, load: Load) -> dict[str, float]:
     """Put load on a path.
 
-    Return requests a second (``rate``), the server's CPU microseconds for one (``cpu``), ``p50`` and ``p99`` in
-    milliseconds, and the number of ``requests``.
+    Return requests a second (``rate``), the server's CPU microseconds for one (``cpu``), its ``instructions`` for one,
+    ``p50`` and ``p99`` in milliseconds, and the number of ``requests``.
     """
     size = ["-t", str(load.threads), "-c", str(load.connections), "-d", f"{load.seconds:g}s", "--timeout", "10s"]
     headers = [part for line in load.headers for part in ("-H", line)]
-    before = cpu_seconds(served.pid)
-    finished = subprocess.run(  # noqa: S603
-        ["wrk", *size, *headers, "-s", load.script, served.url + path, "--", *load.arguments],  # noqa: S607
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=HERE,
-        preexec_fn=pin(LOAD_CORE),
-        env={**os.environ, "EXPECTED": str(load.expected), "START": str(load.start)},
-    )
-    used = cpu_seconds(served.pid) - before
+    with Instructions(served.pid) as executed:
+        before = cpu_seconds(served.pid)
+        finished = subprocess.run(  # noqa: S603
+            ["wrk", *size, *headers, "-s", load.script, served.url + path, "--", *load.arguments],  # noqa: S607
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=HERE,
+            preexec_fn=pin(LOAD_CORE),
+            env={**os.environ, "EXPECTED": str(load.expected), "START": str(load.start)},
+        )
+        used = cpu_seconds(served.pid) - before
     line = next((one for one in finished.stdout.splitlines() if one.startswith("{")), "")
     if not line:
         sys.exit(f"wrk did not finish:\n{finished.stdout}{finished.stderr}")
@@ -183,6 +209,7 @@ def wrk(served: Served, path: str, load: Load) -> dict[str, float]:
     return {
         "rate": told["requests"] / told["seconds"],
         "cpu": used / told["requests"] * 1e6,
+        "instructions": executed.number / told["requests"],
         "p50": told["p50"] / 1000,
         "p99": told["p99"] / 1000,
         "requests": told["requests"],
