@@ -13,9 +13,9 @@ from keystead.app import build_application
 from keystead.db.tables import oauth_grant
 from keystead.kernel.problems import AccessDenied, AuthorizationPending, ExpiredToken, InvalidGrant, Problem, SlowDown
 from keystead.oauth.models import DeviceCodes, TokenSet
-from keystead.oauth.routes import preferred_wait
 from keystead.oauth.service import DEVICE_CODE
 from keystead.oauth.waiting import END_EVERY
+from keystead.wire.preferences import preferred_wait
 from tests.oauth.conftest import Open
 from tests.oauth.faults import locked
 from tests.support.installation import EVERY_SCOPE, PUBLIC_URL, Installation

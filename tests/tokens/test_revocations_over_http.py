@@ -17,6 +17,7 @@ from keystead.app import Services
 from keystead.kernel.problems import InvalidRequest
 from keystead.kernel.secrets import Secret
 from keystead.tokens.routes import seconds_to_wait
+from keystead.wire.preferences import preferred_wait
 from tests.gate.serving import Furnished, Serving, furnish, furnished_server, in_process
 from tests.support import cluster
 from tests.support.cluster import Cluster
@@ -137,7 +138,7 @@ def test_a_wait_that_cannot_be_is_refused(http: httpx.Client, wait: str) -> None
     assert answer.status_code == 400
     assert "from 0 to 25" in answer.json()["detail"]
     with pytest.raises(InvalidRequest):
-        seconds_to_wait(wait, "")
+        seconds_to_wait(wait, None)
 
 
 @pytest.mark.parametrize(
@@ -157,7 +158,8 @@ def test_a_wait_that_cannot_be_is_refused(http: httpx.Client, wait: str) -> None
 def test_a_preference_that_cannot_be_read_is_ignored_and_a_parameter_goes_first(
     asked: str | None, prefer: str, seconds: int
 ) -> None:
-    assert seconds_to_wait(asked, prefer) == seconds
+    headers = [(b"prefer", prefer.encode())] if prefer else []
+    assert seconds_to_wait(asked, preferred_wait({"headers": headers})) == seconds
 
 
 def test_other_methods_are_refused(http: httpx.Client) -> None:

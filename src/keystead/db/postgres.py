@@ -86,7 +86,8 @@ def translated(error: Exception) -> Exception:
     if isinstance(error, (asyncpg.IntegrityConstraintViolationError, asyncpg.DataError, asyncpg.SyntaxOrAccessError)):
         return error  # a mistake of ours, which no second try mends
     if isinstance(error, (asyncpg.PostgresError, *_AWAY)):
-        _log.error("database fault: %s: %s", type(error).__name__, error)
+        # The first line alone: those after it may hold values of a row.
+        _log.error("database fault: %s: %s", type(error).__name__, str(error).partition("\n")[0])
         return DatabaseError()
     return error
 

@@ -5,7 +5,6 @@ compact JSON, on which clients rely when they search the text. ``openapi.py`` de
 """
 
 import json
-import re
 from collections.abc import Awaitable, Callable, Mapping
 from functools import lru_cache, partial
 from typing import Any, Final
@@ -30,6 +29,7 @@ from keystead.wire.asgi import App, Receive, Scope, Send, header, read_body, sen
 from keystead.wire.caller import caller_of
 from keystead.wire.forms import media_type, parse_form, required
 from keystead.wire.limiter import Limiter, limit_key_of_address
+from keystead.wire.preferences import preferred_wait
 
 REGISTER: Final = "/getServiceKeys/register"
 DEVICE_CODE: Final = "/getServiceKeys/device/code"
@@ -41,8 +41,6 @@ _NO_STORE: Final = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 _HEADERS: Final = {"Content-Type": "application/json", **_NO_STORE}
 _PENDING: Final = answer(AuthorizationPending(), Surface.OAUTH, "", lambda *_: b"")
 """What nearly every poll is told, written once."""
-_PREFER: Final = b"prefer"
-_WAIT: Final = re.compile(r"\s*wait\s*=\s*\"?([0-9]{1,9})\"?\s*(?:;|\Z)", re.IGNORECASE)
 _limit_key = lru_cache(maxsize=4_096)(limit_key_of_address)
 
 Handler = Callable[[Scope, Receive], Awaitable[Answer]]
@@ -153,19 +151,6 @@ def _only_post(scope: Scope) -> None:
 
 async def _form(scope: Scope, receive: Receive) -> Mapping[str, str]:
     return parse_form(await read_body(receive), header(scope, b"content-type"))
-
-
-def preferred_wait(scope: Scope) -> int | None:
-    """Return the seconds of the preference ``wait`` (RFC 7240, section 4.3), or None.
-
-    The first one counts, and whatever is not one is passed over, as section 2 of the RFC has it.
-    """
-    for name, value in scope["headers"]:
-        if name == _PREFER:
-            for part in bytes(value).decode("latin-1").split(","):
-                if found := _WAIT.match(part):
-                    return int(found[1])
-    return None
 
 
 def _parse_json(body: bytes, content_type: str) -> Any:

@@ -18,11 +18,12 @@ from keystead.tokens.openapi import JWT, LONGEST_WAIT, REVOCATIONS, USUAL_WAIT
 from keystead.tokens.revocations import RevocationFeed
 from keystead.tokens.service import Tokens
 from keystead.wire.answers import Answer
-from keystead.wire.asgi import App, Receive, Scope, Send, header, send_answer
+from keystead.wire.asgi import App, Receive, Scope, Send, send_answer, until_gone
 from keystead.wire.caller import caller_of
 from keystead.wire.documented import ANYWHERE, documented
 from keystead.wire.forms import parse_parameters
 from keystead.wire.limiter import Limiter, limit_key_of_address
+from keystead.wire.preferences import preferred_wait
 
 LONGEST_CACHING: Final = 300
 """Seconds for which a verifier may keep a key set."""
@@ -118,7 +119,7 @@ class RevocationRoutes:
             raise MethodNotAllowed("Use GET here.", headers={"Allow": "GET, HEAD"})
         await self._limiter.charge("api", limit_key_of_address(caller_of(scope).address))
         asked = parse_parameters(scope["query_string"])
-        seconds = seconds_to_wait(asked.get("wait"), header(scope, b"prefer"))
+        seconds = seconds_to_wait(asked.get("wait"), preferred_wait(scope))
         gone = asyncio.Event()
         watching = asyncio.ensure_future(_note_when_gone(receive, gone))
         try:
@@ -130,20 +131,14 @@ class RevocationRoutes:
 
 
 async def _note_when_gone(receive: Receive, gone: asyncio.Event) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass  # a body, which nobody needs
+    await until_gone(receive)
     gone.set()
 
 
-def seconds_to_wait(asked: str | None, prefer: str) -> int:
-    """Return for how long to hold a request. Raises InvalidRequest; a preference is never refused (RFC 7240)."""
+def seconds_to_wait(asked: str | None, preferred: int | None) -> int:
+    """Return for how long to hold a request. Raises InvalidRequest for a parameter that cannot be followed."""
     if asked is not None:
         if _SECONDS.match(asked) and int(asked) <= LONGEST_WAIT:
             return int(asked)
         raise InvalidRequest(f"The parameter 'wait' is a whole number of seconds from 0 to {LONGEST_WAIT}.")
-    for preference in prefer.split(","):
-        name, _, value = preference.partition(";")[0].partition("=")
-        seconds = value.strip().strip('"')
-        if name.strip().lower() == "wait" and _SECONDS.match(seconds):
-            return min(int(seconds), LONGEST_WAIT)
-    return USUAL_WAIT
+    return USUAL_WAIT if preferred is None else min(preferred, LONGEST_WAIT)
