@@ -20,10 +20,14 @@ from keystead.kernel.secrets import Secret
 from tests.db.storage import ADD, COUNTER, COUNTERS, NAMES, Counter, PostgresStorage
 from tests.db.test_cleanup import row_of
 from tests.db.test_contract import adding, announcing
+from tests.support.cable import Cable
 from tests.support.clock import ManualClock
+from tests.support.cluster import through
 from tests.support.postgres import PostgresServer
+from tests.support.processes import wait_for
 
 Condition = Callable[[], bool]
+GOODBYE = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'keystead'"
 APPEND_NUMBERED = Command(insert_into(revocation))
 
 
@@ -154,6 +158,26 @@ async def test_a_database_that_hangs_is_told_as_503_and_serves_again_when_it_wak
         assert time.monotonic() - started < 4.8
         own.resume()
         assert "a" in await database.all(NAMES, {})
+
+
+@pytest.mark.parametrize(
+    "act", [lambda database: find(database, "a"), lambda database: database.write(adding("b"))], ids=["read", "write"]
+)
+async def test_who_asks_between_the_servers_goodbye_and_the_end_of_the_connection_is_answered(
+    own: PostgresServer, own_url: str, act: Callable[[PostgresDatabase], Coroutine[Any, Any, object]]
+) -> None:
+    with Cable(own.port) as cable:
+        async with opened(through(own_url, cable.port), notify=False) as database:
+            await database.write(adding("a"))
+            cable.keep_ends()
+            own.execute(GOODBYE)  # the event loop stands still, and the goodbye waits to be read
+            wait_for(lambda: cable.has_passed(b"terminating connection"), "the goodbye")
+            for _ in range(4):
+                await asyncio.sleep(0)  # now it is read
+            found = await outcome(act(database))
+            cable.mend()
+    assert found is not None
+    assert not isinstance(found, Exception)
 
 
 async def test_more_questions_than_connections_wait_for_their_turn(postgres_storage: PostgresStorage) -> None:

@@ -20,8 +20,9 @@ class Cable:
     """Passes bytes between connections to its own ``port`` and 127.0.0.1:``to``.
 
     ``freeze`` is a network that swallows everything: connections stay open and can even be made, and no byte arrives.
-    ``drop`` is a machine that has gone: connections are reset, and new ones are refused. ``mend`` ends either; what was
-    sent into a frozen cable arrives then, late.
+    ``drop`` is a machine that has gone: connections are reset, and new ones are refused. ``keep_ends`` is a machine too
+    busy to close: what it says arrives, and the end of its connection does not. ``mend`` ends each; what was sent into
+    a frozen cable arrives then, late.
     """
 
     def __init__(self, to: int) -> None:
@@ -31,6 +32,8 @@ class Cable:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="cable", daemon=True)
         self._flows = asyncio.Event()
+        self._closes = asyncio.Event()
+        self._heard = b""
         self._server: asyncio.Server | None = None
         self._passing: set[asyncio.Task[None]] = set()
         self._ends: set[asyncio.StreamWriter] = set()
@@ -56,6 +59,14 @@ class Cable:
         """Reset every connection and refuse new ones."""
         self._do(self._drop)
 
+    def keep_ends(self) -> None:
+        """Let bytes pass, and no end of a connection."""
+        self._do(self._keep_ends)
+
+    def has_passed(self, words: bytes) -> bool:
+        """Tell whether the newest bytes that were passed hold these."""
+        return words in self._heard
+
     def mend(self) -> None:
         """Let everything pass again."""
         self._do(self._mend)
@@ -65,6 +76,9 @@ class Cable:
 
     async def _freeze(self) -> None:
         self._flows.clear()
+
+    async def _keep_ends(self) -> None:
+        self._closes.clear()
 
     async def _drop(self) -> None:
         if self._server is not None:
@@ -80,6 +94,7 @@ class Cable:
         if self._server is None:
             self._server = await asyncio.start_server(self._accept, HOST, self.port)
         self._flows.set()
+        self._closes.set()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.ensure_future(self._pass_both_ways(reader, writer))
@@ -107,6 +122,8 @@ class Cable:
             await self._flows.wait()
             writer.write(data)
             await writer.drain()
+            self._heard = data
         await self._flows.wait()
+        await self._closes.wait()
         with contextlib.suppress(OSError):
             writer.write_eof()

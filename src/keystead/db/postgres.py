@@ -47,6 +47,7 @@ _AWAY: Final = (
     asyncpg.TooManyConnectionsError,
     asyncpg.ReadOnlySQLTransactionError,
     asyncpg.TargetServerAttributeNotMatched,  # no server of the address takes writes just now
+    asyncpg.InternalClientError,  # the server has said that it goes, and the end of the connection was not read yet
     OSError,
     TimeoutError,
 )

@@ -12,6 +12,7 @@ from keystead.db.master_secret import InstallationError
 _LOST: Final = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
     asyncpg.OperatorInterventionError,
     TimeoutError,
     OSError,
