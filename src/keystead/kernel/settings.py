@@ -293,5 +293,14 @@ def _sentence(message: str) -> str:
 
 SECRETS: Final = frozenset({"database_url", "master_secret", "valkey_url"})
 """Settings that are secret: each may stand in a file that KEYSTEAD_<NAME>_FILE names, as containers are given them."""
-OTHER_VARIABLES: Final = frozenset({"KEYSTEAD_API_KEY", "KEYSTEAD_TOKEN", "KEYSTEAD_CONFIG"})
-"""Variables with our prefix that are no settings of the server."""
+OTHER_VARIABLES: Final = frozenset(
+    {
+        "KEYSTEAD_API_KEY",
+        "KEYSTEAD_TOKEN",
+        "KEYSTEAD_URL",
+        "KEYSTEAD_CONTEXT",
+        "KEYSTEAD_CONFIG",
+        "KEYSTEAD_CONFIG_DIR",
+    }
+)
+"""Variables with our prefix that are no settings of the server: those of the command line and the SDK."""

@@ -1,0 +1,1 @@
+"""The SDK: device sign-in, the credential store, authentication for httpx and requests, and the typed Account API."""
