@@ -47,14 +47,24 @@ class Cluster:
     """
 
     def __init__(
-        self, directory: Path, urls: str | Sequence[str], size: int = 3, settings: Mapping[str, str] | None = None
+        self,
+        directory: Path,
+        urls: str | Sequence[str],
+        size: int = 3,
+        settings: Mapping[str, str] | None = None,
+        workers: int = 1,
     ) -> None:
         """Make the nodes' directories in ``directory``. Nothing runs before ``start``."""
         addresses = [urls] * size if isinstance(urls, str) else list(urls)
         shared = {"KEYSTEAD_MASTER_SECRET": MASTER_SECRET, "KEYSTEAD_LOG_LEVEL": "WARNING", **(settings or {})}
         self.database = addresses[0]
         self.nodes = [
-            KeysteadServer(directory / f"node-{number}", {**shared, "KEYSTEAD_DATABASE_URL": url}, port=free_port())
+            KeysteadServer(
+                directory / f"node-{number}",
+                {**shared, "KEYSTEAD_DATABASE_URL": url},
+                port=free_port(),
+                workers=workers,
+            )
             for number, url in enumerate(addresses)
         ]
 

@@ -71,7 +71,9 @@ class KeysteadServer:
     and stops the process. ``url`` is the address at which it listens, without a slash at the end.
     """
 
-    def __init__(self, directory: Path, settings: Mapping[str, str] | None = None, *, port: int = 0) -> None:
+    def __init__(
+        self, directory: Path, settings: Mapping[str, str] | None = None, *, port: int = 0, workers: int = 1
+    ) -> None:
         """Make the data directory in ``directory``. Nothing runs before ``start``.
 
         A server that announces another address than its own, that of a proxy, must be given its ``port``.
@@ -86,6 +88,7 @@ class KeysteadServer:
         self._process: subprocess.Popen[str] | None = None
         self._reader: threading.Thread | None = None
         self._port = port
+        self._workers = workers
 
     def __enter__(self) -> Self:
         self.start()
@@ -114,7 +117,7 @@ class KeysteadServer:
         if "KEYSTEAD_DATABASE_URL" not in self.settings:
             for prepare in BEFORE_A_START:
                 prepare(self.data)
-        place = ["--data", str(self.data), "--host", "127.0.0.1", "--port", str(self._port)]
+        place = ["--data", str(self.data), "--host", "127.0.0.1", "--port", str(self._port), "--workers", str(self._workers)]
         with self._log.open("a", encoding="utf-8") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "keystead", "serve", "--dev", *place],

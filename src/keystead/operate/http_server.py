@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Final, cast
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.supervisors import multiprocess
 
 from keystead.app import Application
 
@@ -100,13 +101,13 @@ class Server(uvicorn.Server):
     A proxy sends a request that is not idempotent to one server only, so a connection must not be closed under it.
     """
 
-    def __init__(self, config: uvicorn.Config, application: Application) -> None:
-        super().__init__(config)
-        self._application = application
+    application: ClassVar[Application | None] = None
+    """What this process serves; None until it is built."""
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop: held polls are answered, requests finish, what was accepted is written."""
-        self._application.operations.stop()
+        if Server.application is not None:
+            Server.application.operations.stop()
         Protocol.stopping = True
         arrived = [connection for listening in sockets or [] for connection in _arrived(listening)]
         for server in self.servers:
@@ -135,3 +136,7 @@ def _arrived(listening: socket.socket) -> Iterator[socket.socket]:
             yield listening.accept()[0]
         except OSError:
             return
+
+
+# uvicorn has no other place to say that its worker processes are to stop like this too.
+multiprocess.Server = Server  # type: ignore[attr-defined]

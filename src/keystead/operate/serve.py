@@ -79,7 +79,7 @@ def serve(data: Path, host: str, port: int, workers: int, dev: bool) -> None:
         application = _application(plan)
         for stopping in (signal.SIGINT, signal.SIGTERM):  # uvicorn raises the signal once more when all is done
             signal.signal(stopping, lambda *_: sys.exit(0))
-        Server(_config(application.asgi, settings), application).run(sockets=[listening])
+        Server(_config(application.asgi, settings)).run(sockets=[listening])
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -146,8 +146,10 @@ def _is_loopback(host: str) -> bool:
 
 
 def _application(plan: Plan) -> Application:
+    """Build what this process serves."""
     settings = read_settings(Path(plan.data), public_url=plan.public_url)
-    return build_application(open_services(Path(plan.data), settings, SystemClock()), dev=plan.dev)
+    Server.application = build_application(open_services(Path(plan.data), settings, SystemClock()), dev=plan.dev)
+    return Server.application
 
 
 def _config(app: Any, settings: Settings, **options: Any) -> uvicorn.Config:
@@ -177,7 +179,17 @@ def _serve_together(plan: Plan, settings: Settings, listening: socket.socket, wo
     with tempfile.TemporaryDirectory(prefix="keystead-metrics-") as measures:
         os.environ[MULTIPROCESS_DIRECTORY] = measures
         config = _config("keystead.operate.serve:worker", settings, factory=True, workers=workers)
-        Multiprocess(config, sockets=[listening]).run()
+        _Workers(config, sockets=[listening]).run()
+
+
+class _Workers(Multiprocess):
+    """uvicorn's supervisor. SIGHUP replaces one worker after the other."""
+
+    def terminate_all(self) -> None:
+        """Stop every worker, without keeping the door open to which nobody will come any more."""
+        for listening in self.sockets:
+            listening.close()
+        super().terminate_all()
 
 
 def worker() -> Gate:
