@@ -7,7 +7,6 @@ import base64
 import json
 import secrets
 import socket
-import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.cookies import SimpleCookie
@@ -17,6 +16,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import httpx
 
+from tests.support import engine
 from tests.support.browser import Browser
 from tests.support.device import DEVICE_GRANT, DeviceClient
 from tests.support.issued import parts_of
@@ -24,7 +24,6 @@ from tests.support.parallel_cli import ParallelCli
 from tests.support.proxy import Exchange, RecordingProxy
 from tests.support.server import GENEROUS, KeysteadServer
 
-DATABASE: Final = "keystead.db"
 TOKEN: Final = "/getServiceKeys/token"
 SESSION: Final = "/api/auth/session"
 SECRET_MEMBERS: Final = frozenset({"device_code", "user_code", "access_token", "refresh_token", "raw_api_key"})
@@ -303,10 +302,12 @@ class Story:
         token = self.server.admin("create-token", "--user", "bob")
         key = self.server.admin("create-key", "--user", "bob", "--title", "unforeseen")
         self.kept += [token, key]
-        with sqlite3.connect(self.server.data / DATABASE) as database:
-            database.execute("PRAGMA ignore_check_constraints = ON")
-            database.execute("UPDATE membership SET role = 'stranger' WHERE role = 'member'")
-        database.close()
+        strange = "UPDATE membership SET role = 'stranger' WHERE role = 'member'"
+        engine.execute(
+            self.server.data,
+            sqlite=["PRAGMA ignore_check_constraints = ON", strange],
+            postgres=["ALTER TABLE membership DROP CONSTRAINT ck_membership_role", strange],
+        )
         person = {"username": "bob", "password": self.bob_password}
         answers = [
             self.http.get(SESSION, headers={"Authorization": f"Bearer {token}"}),

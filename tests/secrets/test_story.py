@@ -3,7 +3,6 @@
 import base64
 import json
 import re
-import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any, Final
@@ -11,7 +10,9 @@ from typing import Any, Final
 import httpx
 import pytest
 
-from tests.secrets.story import DATABASE, SESSION, TOKEN, Story
+from keystead.db.installation import DATABASE_FILE
+from tests.secrets.story import SESSION, TOKEN, Story
+from tests.support import engine
 from tests.support.device import DEVICE_GRANT
 from tests.support.issued import Needles
 from tests.support.proxy import Exchange
@@ -29,21 +30,12 @@ NAMED_IN_A_QUERY: Final = re.compile(r"\?(access_token|api_key|apikey|key|token|
 TYPED_AS_A_NAME: Final = ("POST", "/sign-in", 401)
 """The page keeps what a person typed as their user name, for them to mend, be it their password."""
 
-pytestmark = [pytest.mark.timeout(300), pytest.mark.sqlite]
-
-
-def tables(database: sqlite3.Connection) -> Iterator[tuple[str, list[str], list[tuple[Any, ...]]]]:
-    names = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-    for name in names:
-        rows = database.execute(f'SELECT * FROM "{name}"')  # noqa: S608 - the database's own names
-        yield name, [column for column, *_ in rows.description], rows.fetchall()
+pytestmark = pytest.mark.timeout(300)
 
 
 def dumped(story: Story) -> bytes:
     """Return every value of every row of every table, as it is stored."""
-    with sqlite3.connect(f"file:{story.server.data / DATABASE}?mode=ro", uri=True) as database:
-        values = [value for _, _, rows in tables(database) for row in rows for value in row]
-    database.close()
+    values = [value for _, _, rows in engine.contents(story.server.data) for row in rows for value in row]
     return b"\n".join(value if isinstance(value, bytes) else str(value).encode() for value in values)
 
 
@@ -80,9 +72,10 @@ def test_no_secret_is_in_any_row_of_the_database(story: Story) -> None:
     assert not find(rows, story.secrets())
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize("suffix", ["", "-wal", "-shm"])
 def test_no_secret_is_in_any_byte_of_the_database_s_files(story: Story, suffix: str) -> None:
-    content = (story.server.data / f"{DATABASE}{suffix}").read_bytes()
+    content = (story.server.data / f"{DATABASE_FILE}{suffix}").read_bytes()
     assert content
     assert not find(content, story.secrets())
 
@@ -146,15 +139,13 @@ def test_nothing_that_is_stored_is_accepted_as_a_credential(story: Story) -> Non
 
 def hidden(story: Story) -> Iterator[bytes]:
     """Yield a few values of every column that stands for a secret, and of every id."""
-    with sqlite3.connect(f"file:{story.server.data / DATABASE}?mode=ro", uri=True) as database:
-        for _, columns, rows in tables(database):
-            for number, column in enumerate(columns):
-                if column == "id" or column.endswith("_hash") or column.startswith(("sealed_", "fingerprint")):
-                    for row in rows[-2:]:
-                        if row[number] is not None:
-                            value = row[number]
-                            yield value if isinstance(value, bytes) else str(value).encode()
-    database.close()
+    for _, columns, rows in engine.contents(story.server.data):
+        for number, column in enumerate(columns):
+            if column == "id" or column.endswith("_hash") or column.startswith(("sealed_", "fingerprint")):
+                for row in rows[-2:]:
+                    if row[number] is not None:
+                        value = row[number]
+                        yield value if isinstance(value, bytes) else str(value).encode()
 
 
 def forms(value: bytes) -> Iterator[str]:

@@ -13,10 +13,13 @@ import tempfile
 import threading
 import tomllib
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing, contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
+
+import asyncpg
 
 from keystead.db import Command, Database, DatabaseError, Query, Transaction
 from keystead.db.installation import DATABASE_FILE, Keys, open_installation
@@ -101,6 +104,45 @@ def branch(directory: Path, to: Path) -> Path:
         name = database_of(url)
         server().execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")  # noqa: S608
     return duplicate(directory, to)
+
+
+def contents(directory: Path) -> Iterator[tuple[str, list[str], list[tuple[Any, ...]]]]:
+    """Yield every table of an installation with the names of its columns and all its rows."""
+    url = url_of(directory)
+    if url is None:
+        with closing(sqlite3.connect(f"file:{directory / DATABASE_FILE}?mode=ro", uri=True)) as database:
+            for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+                rows = database.execute(f'SELECT * FROM "{name}"')  # noqa: S608 - the database's own names
+                yield name, [column for column, *_ in rows.description], rows.fetchall()
+        return
+    names = _beside(url, "SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+    for (name,) in names:
+        found = _beside(url, f'SELECT * FROM "{name}"')  # noqa: S608 - the database's own names
+        yield str(name), list(found[0].keys()) if found else [], [tuple(row) for row in found]
+
+
+def execute(directory: Path, *, sqlite: Sequence[str], postgres: Sequence[str]) -> None:
+    """Run statements over an installation's database beside its server, in the words of its engine."""
+    url = url_of(directory)
+    if url is not None:
+        for statement in postgres:
+            _beside(url, statement)
+        return
+    with closing(sqlite3.connect(directory / DATABASE_FILE, isolation_level=None)) as database:
+        for statement in sqlite:
+            database.execute(statement)
+
+
+def _beside(url: str, sql: str) -> list[asyncpg.Record]:
+    async def fetch() -> list[asyncpg.Record]:
+        connection = await asyncpg.connect(url)
+        try:
+            return await connection.fetch(sql)
+        finally:
+            await connection.close()
+
+    with ThreadPoolExecutor(1) as elsewhere:  # the test may have a loop of its own
+        return elsewhere.submit(asyncio.run, fetch()).result()
 
 
 def prepare(directory: Path) -> None:
