@@ -117,7 +117,16 @@ class KeysteadServer:
         if "KEYSTEAD_DATABASE_URL" not in self.settings:
             for prepare in BEFORE_A_START:
                 prepare(self.data)
-        place = ["--data", str(self.data), "--host", "127.0.0.1", "--port", str(self._port), "--workers", str(self._workers)]
+        place = [
+            "--data",
+            str(self.data),
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(self._port),
+            "--workers",
+            str(self._workers),
+        ]
         with self._log.open("a", encoding="utf-8") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "keystead", "serve", "--dev", *place],
