@@ -34,7 +34,7 @@ def test_only_the_kinds_of_credential_in_the_table_are_let_through(method: Metho
     wanted = {
         Method.SESSION: {Permission.IDENTITY, Permission.SIGN_OUT, Permission.DECIDE_DEVICE},
         Method.API_KEY: {Permission.IDENTITY},
-        Method.SHORT_TERM_TOKEN: {Permission.IDENTITY, *ACCOUNT},
+        Method.SHORT_TERM_TOKEN: {Permission.IDENTITY, *ACCOUNT} - {Permission.TOKENS_CREATE},
         Method.ACCESS_TOKEN: {Permission.IDENTITY, *ACCOUNT},
     }
     assert may(method, permission) == (permission in wanted[method])

@@ -17,15 +17,18 @@ ROUTES = {
     ("DELETE", f"/apps/{APP}"): Scope.APPS_DELETE,
     ("GET", f"/apps/{APP}/keys"): Scope.KEYS_READ,
     ("POST", f"/apps/{APP}/keys"): Scope.KEYS_CREATE,
+    ("GET", "/keys"): Scope.KEYS_READ,
+    ("PATCH", f"/apps/{APP}/keys/{KEY}"): Scope.KEYS_UPDATE,
+    ("POST", f"/apps/{APP}/keys/{KEY}/rotate"): Scope.KEYS_ROTATE,
     ("DELETE", f"/apps/{APP}/keys/{KEY}"): Scope.KEYS_DELETE,
     ("GET", "/balance"): Scope.BALANCE_READ,
     ("POST", "/balance/add"): Scope.BALANCE_ADD,
 }
-BODY = {"app_name": "a", "api_key_name": "k", "amount_cents": 1, "idempotency_key": "12345678"}
+BODY = {"app_name": "a", "api_key_name": "k", "amount_cents": 1, "idempotency_key": "12345678", "overlap_seconds": 60}
 
 
 async def send(client: httpx.AsyncClient, method: str, path: str) -> httpx.Response:
-    return await client.request(method, path, json=BODY if method == "POST" else None)
+    return await client.request(method, path, json=BODY if method in {"POST", "PATCH"} else None)
 
 
 async def test_an_app_and_a_key_live_and_die_over_http(house: House) -> None:
@@ -60,9 +63,10 @@ async def test_an_app_and_a_key_live_and_die_over_http(house: House) -> None:
         "created_by_user_id": ada.identity.user_id,
         "created_by_user_email": "ada@example.com",
         "created_at": house.clock.now(),
+        "expires_at": None,
         "display_value": f"{secret.rpartition('.')[2][:4]}…{secret[-4:]}",
     }
-    assert keys.json() == {"keys": [{**key, "expires_at": None, "last_used_at": None}]}
+    assert keys.json() == {"keys": [{**key, "last_used_at": None, "successor_id": None}]}
     assert secret not in keys.text
     assert (made.status_code, made.headers["cache-control"]) == (200, "no-store")
     assert (gone.status_code, gone.json()) == (app_gone.status_code, app_gone.json()) == (200, {"deleted": True})
@@ -176,4 +180,4 @@ async def test_a_wrong_method_names_every_right_one(house: House) -> None:
             path: (await client.request("PUT", path)).headers["allow"]
             for path in ("/apps", f"/apps/{APP}", f"/apps/{APP}/keys", f"/apps/{APP}/keys/{KEY}", "/balance/add")
         }
-    assert list(found.values()) == ["GET, HEAD, POST", "DELETE", "GET, HEAD, POST", "DELETE", "POST"]
+    assert list(found.values()) == ["GET, HEAD, POST", "DELETE", "GET, HEAD, POST", "PATCH, DELETE", "POST"]

@@ -1,9 +1,11 @@
 """The records and bodies of the balance room. Amounts are whole cents."""
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, StrictStr, StringConstraints
+
+from keystead.wire.bodies import whole
 
 LARGEST_AMOUNT: Final = 10_000
 SHORTEST_KEY: Final = 8
@@ -48,17 +50,12 @@ class LedgerEntry:
     created_at: int
 
 
-def _whole(value: Any) -> Any:
-    """Take 5.0 for 5, which JSON does not tell apart (JSON Schema, section 4.2.3); leave anything else as it is."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
 class AddBalanceRequest(BaseModel):
     """What POST /balance/add reads. Members that are not listed are ignored."""
 
     model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
 
-    amount_cents: Annotated[StrictInt, Field(gt=0, le=LARGEST_AMOUNT), BeforeValidator(_whole)] = Field(
+    amount_cents: Annotated[StrictInt, Field(gt=0, le=LARGEST_AMOUNT), BeforeValidator(whole)] = Field(
         description="How much to add, in cents."
     )
     idempotency_key: Annotated[

@@ -139,6 +139,8 @@ api_key = Table(
     _number("last_used_at", nullable=True),
     _text("last_used_address", nullable=True),
     _number("exposed_at", nullable=True),
+    # The key that took this one's place, which may be deleted meanwhile: a key is rotated once (promise K7).
+    _text("successor_id", nullable=True),
 )
 
 short_term_token = Table(
@@ -147,6 +149,8 @@ short_term_token = Table(
     _text("id", primary_key=True),
     _text("user_id", ForeignKey("user.id")),
     _text("organization_id", ForeignKey("organization.id")),
+    # The grant under which a client made it, and with which it ends; grants that have ended are cleaned up.
+    _text("grant_id", nullable=True, index=True),
     _number("created_at"),
     _number("expires_at", index=True),
     Index(None, "user_id", "id", unique=True),

@@ -37,13 +37,17 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """The user, organization and powers behind a credential; every acting identity comes from here (promise K5)."""
+    """The user, organization and powers behind a credential; every acting identity comes from here (promise K5).
+
+    ``grant_id`` is the grant that an access token was issued under, None for any other credential.
+    """
 
     identity: Identity
     method: Method
     scopes: Scopes
     credential_id: str
     expires_at: int | None
+    grant_id: str | None = None
 
     @property
     def role(self) -> Role:

@@ -14,12 +14,21 @@ class Scope(StrEnum):
 
     KEYS_READ = "keys:read"
     KEYS_CREATE = "keys:create"
+    KEYS_UPDATE = "keys:update"
+    KEYS_ROTATE = "keys:rotate"
     KEYS_DELETE = "keys:delete"
     APPS_READ = "apps:read"
     APPS_CREATE = "apps:create"
     APPS_DELETE = "apps:delete"
     BALANCE_READ = "balance:read"
     BALANCE_ADD = "balance:add"
+    TOKENS_READ = "tokens:read"
+    TOKENS_CREATE = "tokens:create"
+    TOKENS_DELETE = "tokens:delete"
+    SESSIONS_READ = "sessions:read"
+    SESSIONS_DELETE = "sessions:delete"
+    DEVICES_READ = "devices:read"
+    DEVICES_DELETE = "devices:delete"
 
 
 class Role(StrEnum):
@@ -34,22 +43,46 @@ Scopes = frozenset[Scope]
 
 ALL_SCOPES: Final[Scopes] = frozenset(Scope)
 READ_SCOPES: Final[Scopes] = frozenset({Scope.KEYS_READ, Scope.APPS_READ, Scope.BALANCE_READ})
+"""What a sign-in asks for that names no scope."""
+KEY_SCOPES: Final[Scopes] = frozenset({Scope.KEYS_CREATE, Scope.KEYS_UPDATE, Scope.KEYS_ROTATE, Scope.KEYS_DELETE})
+"""Managing keys: a member manages their own, an owner or admin everybody's."""
+OWN_SCOPES: Final[Scopes] = frozenset(
+    {
+        Scope.TOKENS_READ,
+        Scope.TOKENS_CREATE,
+        Scope.TOKENS_DELETE,
+        Scope.SESSIONS_READ,
+        Scope.SESSIONS_DELETE,
+        Scope.DEVICES_READ,
+        Scope.DEVICES_DELETE,
+    }
+)
+"""What everybody may do, because it concerns nobody but themselves."""
 
 ROLE_SCOPES: Final[dict[Role, Scopes]] = {
     Role.OWNER: ALL_SCOPES,
     Role.ADMIN: ALL_SCOPES,
-    Role.MEMBER: READ_SCOPES | {Scope.KEYS_CREATE, Scope.KEYS_DELETE},
+    Role.MEMBER: READ_SCOPES | KEY_SCOPES | OWN_SCOPES,
 }
 
 DESCRIPTIONS: Final[dict[Scope, str]] = {
     Scope.KEYS_READ: "See the API keys of your organization's apps, without their secrets",
     Scope.KEYS_CREATE: "Create API keys in your name",
+    Scope.KEYS_UPDATE: "Rename API keys",
+    Scope.KEYS_ROTATE: "Replace API keys with new ones that act in the same name",
     Scope.KEYS_DELETE: "Delete API keys",
     Scope.APPS_READ: "See your organization's apps",
     Scope.APPS_CREATE: "Create apps",
     Scope.APPS_DELETE: "Delete apps together with their API keys",
     Scope.BALANCE_READ: "See your organization's balance",
     Scope.BALANCE_ADD: "Add money to your organization's balance",
+    Scope.TOKENS_READ: "See when your short-term tokens were made and until when they are valid",
+    Scope.TOKENS_CREATE: "Create short-term tokens that can do the same as this sign-in, for up to a day",
+    Scope.TOKENS_DELETE: "Revoke your short-term tokens",
+    Scope.SESSIONS_READ: "See the browsers in which you are signed in, and from where",
+    Scope.SESSIONS_DELETE: "Sign you out of browsers",
+    Scope.DEVICES_READ: "See the devices and programs that you signed in, and from where",
+    Scope.DEVICES_DELETE: "Sign out the devices and programs that you signed in",
 }
 
 _TOKEN = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+\Z")

@@ -3,13 +3,20 @@
 from dataclasses import dataclass, field
 from typing import Annotated, Final
 
-from pydantic import BaseModel, ConfigDict, Field, StrictStr, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, StrictStr, StringConstraints
 
 from keystead.kernel.principal import Identity
 from keystead.kernel.secrets import Secret
+from keystead.wire.bodies import whole
 
 LONGEST_NAME: Final = 128
 """Most characters of an app's name and of an API key's title."""
+SHORTEST_LIFE: Final = 60
+"""Seconds that a new API key lives for at least."""
+LONGEST_LIFE: Final = 315_360_000
+"""Seconds that one with an expiry lives for at most: ten years of 365 days."""
+LONGEST_OVERLAP: Final = 2_592_000
+"""Seconds for which a key that was rotated goes on working at most: 30 days (promise K7)."""
 
 _HIDDEN: Final = r"\u0000-\u001f\u007f-\u009f\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
 _BLANK: Final = r" \u00a0\u1680\u2000-\u200a\u202f\u205f\u3000"
@@ -37,7 +44,8 @@ class ApiKey:
     """An API key as people see it: everything but its text. Times are in Unix seconds.
 
     ``expires_at`` is None for a key that does not expire, ``last_used_at`` for one that was not used yet (at most two
-    minutes stale, promise K2), ``exposed_at`` for one that was never seen on plain HTTP (promise W3).
+    minutes stale, promise K2), ``exposed_at`` for one that was never seen on plain HTTP (promise W3), ``successor_id``
+    for one that was not rotated.
     """
 
     id: str
@@ -55,6 +63,7 @@ class ApiKey:
     last_used_at: int | None
     last_used_address: str | None
     exposed_at: int | None
+    successor_id: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +72,22 @@ class CreatedKey:
 
     record: ApiKey
     secret: Secret = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class RotatedKey:
+    """The key that took another one's place, and the Unix second at which that one ends."""
+
+    made: CreatedKey
+    predecessor_expires_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class KeyOwner:
+    """What the person in whose name a key acts may do in the organization today, and whether on the whole platform."""
+
+    role: str
+    platform_admin: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +138,24 @@ class NewKey(_Body):
     """What POST /apps/{app_id}/keys reads."""
 
     api_key_name: Name = Field(description="The title of the API key. Several keys may have the same one.")
+    expires_in: Annotated[
+        Annotated[StrictInt, Field(ge=SHORTEST_LIFE, le=LONGEST_LIFE), BeforeValidator(whole)] | None,
+        Field(description="In how many seconds the key shall expire; left out or null for never."),
+    ] = None
+
+
+class NewTitle(_Body):
+    """What PATCH /apps/{app_id}/keys/{api_key_id} reads."""
+
+    api_key_name: Name = Field(description="The new title of the API key. Several keys may have the same one.")
+
+
+class Rotation(_Body):
+    """What POST /apps/{app_id}/keys/{api_key_id}/rotate reads."""
+
+    overlap_seconds: Annotated[StrictInt, Field(ge=0, le=LONGEST_OVERLAP), BeforeValidator(whole)] = Field(
+        description="For how many seconds the old key goes on working beside the new one; 0 ends it at once."
+    )
 
 
 class AppItem(BaseModel):
@@ -154,6 +197,13 @@ class CreatedKeyBody(_KeyFields):
         description="The API key. It is shown this once and cannot be read again.",
         json_schema_extra={"format": "password"},
     )
+    expires_at: int | None = Field(description="When the key expires, in Unix seconds; null for never.")
+
+
+class RotatedKeyBody(CreatedKeyBody):
+    """What POST /apps/{app_id}/keys/{api_key_id}/rotate answers: the new key, and when the old one ends."""
+
+    predecessor_expires_at: int = Field(description="When the old key ends, in Unix seconds.")
 
 
 class KeyItem(_KeyFields):
@@ -163,15 +213,10 @@ class KeyItem(_KeyFields):
     last_used_at: int | None = Field(
         description="When the key was last used, in Unix seconds, at most two minutes stale; null for not yet."
     )
+    successor_id: str | None = Field(description="The id of the key that replaces this one; null if none does.")
 
 
 class KeyList(BaseModel):
-    """What GET /apps/{app_id}/keys answers."""
+    """What GET /apps/{app_id}/keys and GET /keys answer."""
 
-    keys: list[KeyItem] = Field(description="Every API key of the app, the oldest first.")
-
-
-class Deleted(BaseModel):
-    """What a deletion answers."""
-
-    deleted: bool = Field(description="Always true.", json_schema_extra={"const": True})
+    keys: list[KeyItem] = Field(description="Every API key of the app, or of the organization, the oldest first.")

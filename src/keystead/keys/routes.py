@@ -13,15 +13,19 @@ from keystead.keys.models import (
     AppItem,
     AppList,
     CreatedApp,
+    CreatedKey,
     CreatedKeyBody,
-    Deleted,
     KeyItem,
     KeyList,
     NewApp,
     NewKey,
+    NewTitle,
+    RotatedKeyBody,
+    Rotation,
 )
 from keystead.keys.service import Keys
 from keystead.wire.access import allow_bearer
+from keystead.wire.bodies import Deleted
 from keystead.wire.caller import caller_of
 from keystead.wire.documented import NO_STORE
 from keystead.wire.openapi import ERROR_RESPONSES, refusals
@@ -43,7 +47,7 @@ class AppsRoutes:
     def router(self) -> APIRouter:
         """Return the routes."""
         router = APIRouter(prefix=PREFIX)
-        app, keys = "/apps/{app_id}", "/apps/{app_id}/keys"
+        app, keys, key = "/apps/{app_id}", "/apps/{app_id}/keys", "/apps/{app_id}/keys/{api_key_id}"
         router.add_api_route(
             "/apps",
             self.list_apps,
@@ -90,7 +94,34 @@ class AppsRoutes:
             responses={**_MissingOr, 200: {"headers": NO_STORE}},
         )
         router.add_api_route(
-            keys + "/{api_key_id}",
+            "/keys",
+            self.list_all_keys,
+            methods=["GET"],
+            tags=["API keys"],
+            summary="List the API keys of all apps",
+            operation_id="list_all_api_keys",
+            responses=ERROR_RESPONSES,
+        )
+        router.add_api_route(
+            key,
+            self.rename_key,
+            methods=["PATCH"],
+            tags=["API keys"],
+            summary="Rename an API key",
+            operation_id="rename_api_key",
+            responses=_MissingOr,
+        )
+        router.add_api_route(
+            key + "/rotate",
+            self.rotate_key,
+            methods=["POST"],
+            tags=["API keys"],
+            summary="Replace an API key with a new one",
+            operation_id="rotate_api_key",
+            responses={**refusals(NotFound, Conflict), 200: {"headers": NO_STORE}},
+        )
+        router.add_api_route(
+            key,
             self.delete_key,
             methods=["DELETE"],
             tags=["API keys"],
@@ -135,9 +166,13 @@ class AppsRoutes:
     ) -> KeyList:
         """Answer the API keys of an app without their secrets, the oldest first. Needs the scope `keys:read`."""
         found = await self._keys.list_keys(principal, str(app_id))
-        return KeyList(
-            keys=[KeyItem(**_shown(key), expires_at=key.expires_at, last_used_at=key.last_used_at) for key in found]
-        )
+        return KeyList(keys=[_item(key) for key in found])
+
+    async def list_all_keys(
+        self, principal: Annotated[Principal, Depends(allow_bearer(Permission.KEYS_READ))]
+    ) -> KeyList:
+        """Answer the API keys of every app without their secrets, the oldest first. Needs the scope `keys:read`."""
+        return KeyList(keys=[_item(key) for key in await self._keys.list_all_keys(principal)])
 
     async def create_key(
         self,
@@ -149,10 +184,50 @@ class AppsRoutes:
     ) -> CreatedKeyBody:
         """Make an API key in your own name. It is shown in this answer alone. Needs the scope `keys:create`."""
         made = await self._keys.create_key(
-            principal, str(app_id), body.api_key_name, address=caller_of(request.scope).address
+            principal,
+            str(app_id),
+            body.api_key_name,
+            lives_for=body.expires_in,
+            address=caller_of(request.scope).address,
         )
         response.headers["Cache-Control"] = "no-store"
-        return CreatedKeyBody(**_shown(made.record), raw_api_key=made.secret.reveal())
+        return CreatedKeyBody(**_created(made))
+
+    async def rename_key(
+        self,
+        app_id: _AppId,
+        api_key_id: _KeyId,
+        body: NewTitle,
+        request: Request,
+        principal: Annotated[Principal, Depends(allow_bearer(Permission.KEYS_UPDATE))],
+    ) -> KeyItem:
+        """Give an API key another title. A member renames only their own. Needs the scope `keys:update`."""
+        renamed = await self._keys.changes.rename(
+            principal, str(app_id), str(api_key_id), body.api_key_name, address=caller_of(request.scope).address
+        )
+        return _item(renamed)
+
+    async def rotate_key(
+        self,
+        app_id: _AppId,
+        api_key_id: _KeyId,
+        body: Rotation,
+        request: Request,
+        response: Response,
+        *,
+        principal: Annotated[Principal, Depends(allow_bearer(Permission.KEYS_ROTATE))],
+    ) -> RotatedKeyBody:
+        """Put a new API key in the place of one, which goes on working for the overlap. Needs `keys:rotate`.
+
+        The new key has the same title, app, owner, scopes and expiry, and is shown in this answer alone. The old one
+        ends after the overlap, or at its expiry if that comes first. A key is rotated once; afterwards its successor
+        is. A member rotates only their own keys, and nobody the key of somebody who may do more than they.
+        """
+        found = await self._keys.changes.rotate(
+            principal, str(app_id), str(api_key_id), body.overlap_seconds, address=caller_of(request.scope).address
+        )
+        response.headers["Cache-Control"] = "no-store"
+        return RotatedKeyBody(**_created(found.made), predecessor_expires_at=found.predecessor_expires_at)
 
     async def delete_key(
         self,
@@ -177,3 +252,13 @@ def _shown(key: ApiKey) -> dict[str, Any]:
         "created_at": key.created_at,
         "display_value": key.hint,
     }
+
+
+def _item(key: ApiKey) -> KeyItem:
+    return KeyItem(
+        **_shown(key), expires_at=key.expires_at, last_used_at=key.last_used_at, successor_id=key.successor_id
+    )
+
+
+def _created(made: CreatedKey) -> dict[str, Any]:
+    return {**_shown(made.record), "raw_api_key": made.secret.reveal(), "expires_at": made.record.expires_at}

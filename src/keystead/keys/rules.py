@@ -4,11 +4,22 @@ import re
 from typing import Final
 
 from keystead.kernel.principal import Identity, Principal
-from keystead.kernel.problems import FieldProblem, Forbidden, InsufficientScope, InvalidParameters
+from keystead.kernel.problems import Conflict, FieldProblem, Forbidden, InsufficientScope, InvalidParameters
 from keystead.kernel.scopes import ROLE_SCOPES, Role, Scopes, format_scopes
-from keystead.keys.models import LONGEST_NAME, NAME_PATTERN
+from keystead.keys.models import (
+    LONGEST_LIFE,
+    LONGEST_NAME,
+    LONGEST_OVERLAP,
+    NAME_PATTERN,
+    SHORTEST_LIFE,
+    ApiKey,
+    KeyOwner,
+)
 
 _NAME: Final = re.compile(NAME_PATTERN)
+_BY_POWER: Final = tuple(Role)
+"""The roles, the most powerful one first."""
+ROTATED_BEFORE: Final = "This key was rotated before. Rotate the key that replaces it, or create another one."
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
@@ -32,6 +43,22 @@ def check_expiry(expires_at: int | None, now: int) -> int | None:
     return expires_at
 
 
+def check_life(seconds: int | None) -> int | None:
+    """Return for how many seconds a new key shall live, None for ever. Raises InvalidParameters."""
+    if seconds is not None and not SHORTEST_LIFE <= seconds <= LONGEST_LIFE:
+        sentence = f"An API key lives for {SHORTEST_LIFE} to {LONGEST_LIFE} seconds, or without an expiry."
+        raise InvalidParameters(sentence, fields=[FieldProblem("body", "expires_in", "range", sentence)])
+    return seconds
+
+
+def check_overlap(seconds: int) -> int:
+    """Return for how many seconds a key goes on working beside its successor. Raises InvalidParameters."""
+    if not 0 <= seconds <= LONGEST_OVERLAP:
+        sentence = f"The overlap is 0 to {LONGEST_OVERLAP} seconds."
+        raise InvalidParameters(sentence, fields=[FieldProblem("body", "overlap_seconds", "range", sentence)])
+    return seconds
+
+
 def check_scopes(scopes: Scopes, creator: Principal | Identity) -> Scopes:
     """Return the scopes of a new key. Raises InsufficientScope for one that its creator does not have (promise K12)."""
     if isinstance(creator, Principal):
@@ -44,7 +71,34 @@ def check_scopes(scopes: Scopes, creator: Principal | Identity) -> Scopes:
     return scopes
 
 
-def check_may_end(principal: Principal, owner_id: str) -> None:
-    """Raise Forbidden when a member would end somebody else's key; owners and admins may end any (promise K8)."""
+def check_may_manage(principal: Principal, owner_id: str, act: str) -> None:
+    """Raise Forbidden when a member would ``act`` on somebody else's key; owners and admins may (promise K8)."""
     if principal.role is Role.MEMBER and owner_id != principal.identity.user_id:
-        raise Forbidden("This key belongs to somebody else. Ask an owner or admin of the organization to delete it.")
+        raise Forbidden(f"This key belongs to somebody else. Ask an owner or admin of the organization to {act} it.")
+
+
+def check_may_rotate(principal: Principal, key: ApiKey, owner: KeyOwner | None, now: int) -> Role:
+    """Return the role of a key's owner when this principal may rotate the key.
+
+    Raises Conflict for a key that cannot be replaced, and Forbidden. Whoever rotates a key gets to know the new one,
+    which acts in its owner's name: so nobody rotates a key of somebody who may do more than they (promise K12).
+    """
+    check_may_manage(principal, key.user_id, "rotate")
+    if key.successor_id is not None:
+        raise Conflict(ROTATED_BEFORE)
+    if key.expires_at is not None and key.expires_at <= now:
+        raise Conflict("This key has expired. Create another one.")
+    if owner is None:
+        raise Conflict("The person in whose name this key acts is no longer active here. Create a key of your own.")
+    role = Role(owner.role)
+    if key.user_id != principal.identity.user_id:
+        above = _BY_POWER.index(role) < _BY_POWER.index(principal.role)
+        if above or owner.platform_admin > principal.identity.platform_admin:
+            raise Forbidden("This key acts in the name of somebody who may do more than you. Ask them to rotate it.")
+    return role
+
+
+def end_of_rotated(expires_at: int | None, now: int, overlap: int) -> int:
+    """Return when a key ends that is rotated now: after the overlap, or when it would have expired before (K7)."""
+    ends = now + overlap
+    return ends if expires_at is None else min(ends, expires_at)

@@ -13,10 +13,12 @@ from keystead.kernel.clock import Clock
 from keystead.kernel.ids import new_id
 from keystead.kernel.principal import Identity, Method, Principal
 from keystead.kernel.problems import Conflict, NotFound
-from keystead.kernel.scopes import Role, Scopes, format_scopes, grantable, stored_scopes
-from keystead.kernel.secrets import hint_of, is_api_key, keyed_hash, new_api_key
+from keystead.kernel.scopes import Role, Scopes, grantable, stored_scopes
+from keystead.kernel.secrets import is_api_key, keyed_hash
 from keystead.kernel.settings import Settings
 from keystead.keys import rules, store
+from keystead.keys.changes import KeyChanges
+from keystead.keys.making import Actor, KeyMaker, NewKey
 from keystead.keys.models import ApiKey, App, CreatedKey, EndedKey, FoundKey, KeyHolder
 
 DEFAULT_APP: Final = "Default"
@@ -50,10 +52,11 @@ class Keys:
         self._clock = clock
         self._key = keys.credentials
         self._prefix = settings.api_key_prefix
-        self._public_url = settings.public_url
         self._revoke_exposed = settings.revoke_exposed_keys
         self._accounts = accounts
         self._audit = audit
+        self._maker = KeyMaker(keys=keys, settings=settings, audit=audit)
+        self.changes = KeyChanges(db=db, clock=clock, maker=self._maker, audit=audit)
 
     # Knowing a key again
 
@@ -130,29 +133,26 @@ class Keys:
         title: str,
         *,
         expires_at: int | None = None,
+        lives_for: int | None = None,
         scopes: Scopes = NO_SCOPES,
         address: str | None = None,
     ) -> CreatedKey:
         """Make a key in the creator's own name and organization; its text is in the answer and nowhere else.
 
-        Titles may repeat. ``expires_at`` is in Unix seconds. Raises InvalidParameters, InsufficientScope for scopes
-        that the creator does not have (K12), and NotFound for an app that is not the organization's.
+        Titles may repeat. It expires at ``expires_at``, in Unix seconds, or after ``lives_for`` seconds. Raises
+        InvalidParameters, InsufficientScope for scopes that the creator does not have (K12), and NotFound for an app
+        that is not the organization's.
         """
         self._check_new_key(creator, title, expires_at, scopes)
+        rules.check_life(lives_for)
         identity = _identity_of(creator)
 
         async def work(tx: Transaction) -> CreatedKey:
             app = await self._app(tx, identity.organization_id, app_id)
-            return await self._insert_key(
-                tx,
-                identity,
-                app.id,
-                title=title,
-                expires_at=expires_at,
-                scopes=scopes,
-                actor_id=identity.user_id,
-                address=address,
-            )
+            now = self._clock.now()
+            ends = expires_at if lives_for is None else now + lives_for
+            wanted = NewKey(identity.user_id, identity.organization_id, app.id, title, scopes, ends)
+            return await self._maker.make(tx, wanted, Actor(identity.user_id, address), now)
 
         return await self._db.write(work)
 
@@ -168,9 +168,8 @@ class Keys:
 
         async def work(tx: Transaction) -> CreatedKey:
             app_id = await self.ensure_app(tx, identity.organization_id, DEFAULT_APP, identity.user_id)
-            return await self._insert_key(
-                tx, identity, app_id, title=title, expires_at=expires_at, scopes=scopes, actor_id=None
-            )
+            wanted = NewKey(identity.user_id, identity.organization_id, app_id, title, scopes, expires_at)
+            return await self._maker.make(tx, wanted, Actor(None), self._clock.now())
 
         return await self._db.write(work)
 
@@ -184,6 +183,11 @@ class Keys:
         app = await self._app(self._db, principal.identity.organization_id, app_id)
         return await self._db.all(store.KEYS_OF_APP, {"app_id": app.id})
 
+    async def list_all_keys(self, principal: Principal) -> list[ApiKey]:
+        """Return the keys of every app of the principal's organization, the oldest first, whoever made them."""
+        of_organization = {"organization_id": principal.identity.organization_id}
+        return await self._db.all(store.KEYS_OF_ORGANIZATION, of_organization)
+
     async def delete_key(self, principal: Principal, app_id: str, key_id: str, *, address: str | None = None) -> None:
         """Delete a key: it is refused from now on, by every process.
 
@@ -196,7 +200,7 @@ class Keys:
             key = await tx.one(store.KEY_BY_ID, {"key_id": key_id})
             if key is None or key.app_id != app.id:
                 raise NotFound(_NO_KEY)
-            rules.check_may_end(principal, key.user_id)
+            rules.check_may_manage(principal, key.user_id, "delete")
             ended = await tx.one(store.DELETE_KEY, {"key_id": key_id})
             if ended is None:
                 raise NotFound(_NO_KEY)
@@ -290,52 +294,6 @@ class Keys:
         if found is None:
             raise NotFound(_NO_APP)
         return found
-
-    async def _insert_key(
-        self,
-        tx: Transaction,
-        owner: Identity,
-        app_id: str,
-        *,
-        title: str,
-        expires_at: int | None,
-        scopes: Scopes,
-        actor_id: str | None,
-        address: str | None = None,
-    ) -> CreatedKey:
-        secret = new_api_key(self._prefix, self._public_url)
-        row = {
-            "id": new_id(),
-            "secret_hash": self._hash(secret.reveal()),
-            "app_id": app_id,
-            "organization_id": owner.organization_id,
-            "user_id": owner.user_id,
-            "title": title,
-            "hint": hint_of(secret),
-            "scopes": format_scopes(scopes),
-            "created_at": self._clock.now(),
-            "expires_at": expires_at,
-            "last_used_at": None,
-            "last_used_address": None,
-            "exposed_at": None,
-        }
-        await tx.run(store.INSERT_KEY, row)
-        record = await tx.one(store.KEY_BY_ID, {"key_id": row["id"]})
-        if record is None:
-            raise NotFound(_NO_KEY)
-        await self._audit.record(
-            tx,
-            "key:create",
-            actor_id=actor_id,
-            organization_id=owner.organization_id,
-            target=record.id,
-            address=address,
-            title=title,
-            app_id=app_id,
-            user_id=owner.user_id,
-            hint=record.hint,
-        )
-        return CreatedKey(record, secret)
 
     async def _ended(
         self, tx: Transaction, event_type: str, key: EndedKey, *, actor_id: str | None, address: str | None

@@ -7,8 +7,8 @@ from sqlalchemy import bindparam, delete, insert, literal, select, update
 from keystead.db import Command, Query, insert_into
 from keystead.db.identity import IDENTITY_COLUMNS, joined_to_identity
 from keystead.db.statements import upsert
-from keystead.db.tables import api_key, app, organization, revocation, user
-from keystead.keys.models import ApiKey, App, EndedKey, FoundKey, KeyHolder
+from keystead.db.tables import api_key, app, membership, organization, revocation, user
+from keystead.keys.models import ApiKey, App, EndedKey, FoundKey, KeyHolder, KeyOwner
 
 # A credential becomes a principal: one read by the unique index over the hash.
 HOLDER_BY_HASH: Final = Query(
@@ -77,6 +77,7 @@ _KEY = (
         api_key.c.last_used_at,
         api_key.c.last_used_address,
         api_key.c.exposed_at,
+        api_key.c.successor_id,
     )
     .join(app, app.c.id == api_key.c.app_id)
     .join(user, user.c.id == api_key.c.user_id)
@@ -87,7 +88,28 @@ KEYS_OF_USER: Final = Query(
 KEYS_OF_APP: Final = Query(
     _KEY.where(api_key.c.app_id == bindparam("app_id")).order_by(api_key.c.created_at, api_key.c.id), ApiKey
 )
+# By the organization's apps, of which there are a few, so that keys need no index of their own for it.
+KEYS_OF_ORGANIZATION: Final = Query(
+    _KEY.where(app.c.organization_id == bindparam("organization_id")).order_by(api_key.c.created_at, api_key.c.id),
+    ApiKey,
+)
 KEY_BY_ID: Final = Query(_KEY.where(api_key.c.id == bindparam("key_id")), ApiKey)
+
+OWNER_OF_KEY: Final = Query(
+    select(membership.c.role, user.c.platform_admin)
+    .select_from(joined_to_identity(api_key))
+    .where(api_key.c.id == bindparam("key_id")),
+    KeyOwner,
+)
+RENAME_KEY: Final = Command(
+    update(api_key).where(api_key.c.id == bindparam("key_id")).values(title=bindparam("new_title"))
+)
+# A key is rotated once: whoever comes second finds it replaced.
+REPLACE_KEY: Final = Command(
+    update(api_key)
+    .where(api_key.c.id == bindparam("key_id"), api_key.c.successor_id.is_(None))
+    .values(successor_id=bindparam("successor"), expires_at=bindparam("ends"))
+)
 
 _ENDED = (api_key.c.id, api_key.c.organization_id, api_key.c.user_id)
 DELETE_KEY: Final = Query(delete(api_key).where(api_key.c.id == bindparam("key_id")).returning(*_ENDED), EndedKey)

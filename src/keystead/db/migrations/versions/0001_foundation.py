@@ -278,6 +278,7 @@ def upgrade() -> None:
         sa.Column("id", sa.Text(), nullable=False),
         sa.Column("user_id", sa.Text(), nullable=False),
         sa.Column("organization_id", sa.Text(), nullable=False),
+        sa.Column("grant_id", sa.Text(), nullable=True),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("expires_at", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(
@@ -287,6 +288,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_short_term_token")),
     )
     op.create_index(op.f("ix_short_term_token_expires_at"), "short_term_token", ["expires_at"], unique=False)
+    op.create_index(op.f("ix_short_term_token_grant_id"), "short_term_token", ["grant_id"], unique=False)
     op.create_index(op.f("ix_short_term_token_user_id_id"), "short_term_token", ["user_id", "id"], unique=True)
     op.create_table(
         "top_up",
@@ -318,6 +320,7 @@ def upgrade() -> None:
         sa.Column("last_used_at", sa.BigInteger(), nullable=True),
         sa.Column("last_used_address", sa.Text(), nullable=True),
         sa.Column("exposed_at", sa.BigInteger(), nullable=True),
+        sa.Column("successor_id", sa.Text(), nullable=True),
         sa.ForeignKeyConstraint(["app_id"], ["app.id"], name=op.f("fk_api_key_app_id_app")),
         sa.ForeignKeyConstraint(
             ["organization_id"], ["organization.id"], name=op.f("fk_api_key_organization_id_organization")

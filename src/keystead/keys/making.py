@@ -1,0 +1,82 @@
+"""Making a key: the one place where the text of a new API key comes from."""
+
+from dataclasses import dataclass
+
+from keystead.audit.service import AuditLog
+from keystead.db import Transaction
+from keystead.db.installation import Keys as InstallationKeys
+from keystead.kernel.ids import new_id
+from keystead.kernel.problems import NotFound
+from keystead.kernel.scopes import Scopes, format_scopes
+from keystead.kernel.secrets import hint_of, keyed_hash, new_api_key
+from keystead.kernel.settings import Settings
+from keystead.keys import store
+from keystead.keys.models import CreatedKey
+
+
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    """What a new key shall be: in whose name it acts, where it belongs, and what was checked of it before."""
+
+    user_id: str
+    organization_id: str
+    app_id: str
+    title: str
+    scopes: Scopes
+    expires_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who makes it, None for the operator, and from which address."""
+
+    user_id: str | None
+    address: str | None = None
+
+
+class KeyMaker:
+    """Makes the keys of an installation, for the host of its public address."""
+
+    def __init__(self, *, keys: InstallationKeys, settings: Settings, audit: AuditLog) -> None:
+        """Hash with the key for credentials."""
+        self._key = keys.credentials
+        self._prefix = settings.api_key_prefix
+        self._public_url = settings.public_url
+        self._audit = audit
+
+    async def make(self, tx: Transaction, wanted: NewKey, actor: Actor, now: int) -> CreatedKey:
+        """Store a new key in ``tx`` and return it with its text, which is nowhere else (promise K13)."""
+        secret = new_api_key(self._prefix, self._public_url)
+        row = {
+            "id": new_id(),
+            "secret_hash": keyed_hash(self._key, secret.reveal()),
+            "app_id": wanted.app_id,
+            "organization_id": wanted.organization_id,
+            "user_id": wanted.user_id,
+            "title": wanted.title,
+            "hint": hint_of(secret),
+            "scopes": format_scopes(wanted.scopes),
+            "created_at": now,
+            "expires_at": wanted.expires_at,
+            "last_used_at": None,
+            "last_used_address": None,
+            "exposed_at": None,
+            "successor_id": None,
+        }
+        await tx.run(store.INSERT_KEY, row)
+        record = await tx.one(store.KEY_BY_ID, {"key_id": row["id"]})
+        if record is None:
+            raise NotFound("There is no such API key in this app.")
+        await self._audit.record(
+            tx,
+            "key:create",
+            actor_id=actor.user_id,
+            organization_id=wanted.organization_id,
+            target=record.id,
+            address=actor.address,
+            title=wanted.title,
+            app_id=wanted.app_id,
+            user_id=wanted.user_id,
+            hint=record.hint,
+        )
+        return CreatedKey(record, secret)
