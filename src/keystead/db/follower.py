@@ -56,10 +56,9 @@ _LOST: Final = (
 _log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
-    OwnConnection = asyncpg.Connection[asyncpg.Record]
-    Connection = OwnConnection | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
+    Connection = asyncpg.Connection[asyncpg.Record]
 
-Connect = Callable[[], Awaitable["OwnConnection"]]
+Connect = Callable[[], Awaitable["Connection"]]
 
 
 def _now() -> float:
@@ -121,7 +120,7 @@ class Follower:
                 self._lost = True
             await asyncio.sleep(_PAUSE)
 
-    async def _follow(self, connection: "OwnConnection") -> None:
+    async def _follow(self, connection: "Connection") -> None:
         anew = True  # another server may have taken over whose feed ends earlier, or an older state been restored
         try:
             if self._notify:
