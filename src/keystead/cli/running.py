@@ -1,0 +1,31 @@
+"""Runs the command that the arguments name and returns the exit code that it ends with."""
+
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from keystead.cli import failing
+from keystead.cli.commands import keystead
+from keystead.client._errors import KeysteadError
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run a command. Whatever happens is told in a sentence; a traceback is a mistake of ours."""
+    as_json = "--json" in arguments
+    try:
+        code = keystead.main(list(arguments), prog_name="keystead", standalone_mode=False)
+    except click.UsageError as error:
+        if as_json:
+            return failing.show(failing.failure_of(error), as_json=True)
+        error.show()
+        return failing.USAGE
+    except (click.Abort, KeyboardInterrupt):
+        return failing.show(failing.interrupted(), as_json=as_json)
+    except BrokenPipeError:  # whoever read our output has gone; nothing is to be said, not even at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return failing.FAILED
+    except (click.ClickException, KeysteadError, OSError) as error:
+        return failing.show(failing.failure_of(error), as_json=as_json)
+    return code if isinstance(code, int) else 0
