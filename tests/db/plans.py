@@ -23,6 +23,7 @@ import keystead
 from keystead.db import Command, Query
 from keystead.db.cleanup import LARGEST_BITE, Sweeper
 from keystead.db.postgres import options
+from keystead.db.statements import LookUp, Numbered
 from keystead.db.tables import metadata
 
 Statement = Command | Query[Any]
@@ -185,18 +186,26 @@ async def postgres_plans(url: str, mode: str) -> dict[str, list[Node]]:
     try:
         await connection.execute(f"SET plan_cache_mode = {mode}")
         return {
-            name: await _postgres_plan(connection, number, statement)
-            for number, (name, statement) in enumerate(statements().items())
+            name: await _postgres_plan(connection, number, numbered)
+            for number, (name, numbered) in enumerate(_numbered())
         }
     finally:
         await connection.close()
 
 
-async def _postgres_plan(connection: Any, number: int, statement: Statement) -> list[Node]:
-    await connection.execute(f"PREPARE s{number} AS {statement.numbered.sql}")
+def _numbered() -> Iterator[tuple[str, Numbered]]:
+    """Yield every statement as PostgreSQL gets it; a look-up twice, since it is also asked for several values."""
+    for name, statement in statements().items():
+        yield name, statement.numbered
+        if isinstance(statement, LookUp):
+            yield f"{name}, together", statement.together
+
+
+async def _postgres_plan(connection: Any, number: int, numbered: Numbered) -> list[Node]:
+    await connection.execute(f"PREPARE s{number} AS {numbered.sql}")
     asked = "SELECT parameter_types::text[] FROM pg_prepared_statements WHERE name = $1"
     kinds = await connection.fetchval(asked, f"s{number}")
-    values = [_literal(name, kind) for name, kind in zip(statement.numbered.names, kinds, strict=True)]
+    values = [_literal(name, kind) for name, kind in zip(numbered.names, kinds, strict=True)]
     executed = f"EXECUTE s{number}" + (f"({', '.join(values)})" if values else "")
     # After five times PostgreSQL chooses between a plan for these values and one for any.
     answers = [await connection.fetchval(f"EXPLAIN (FORMAT JSON) {executed}") for _ in range(6)]
@@ -215,6 +224,7 @@ def _literal(name: str, kind: str) -> str:
         "bigint": str(NOW),
         "integer": "1",
         "bytea": "sha256('secret_hash7')",
+        "bytea[]": "ARRAY[sha256('secret_hash7'), sha256('secret_hash8')]",
         "json": """'{"00000000-0000-7000-8000-000000000007": 1}'""",
     }
     return named.get(name) or of_a_kind.get(kind, "'00000000-0000-7000-8000-000000000007'")

@@ -140,6 +140,11 @@ def test_postgresql_reads_no_table_from_end_to_end(postgres: dict[str, list[Node
     assert {name: plan for name, plan in found.items() if name not in READS_ALL | ENDS_EARLY} == {}
 
 
+def test_postgresql_looks_several_up_by_the_index_that_leads_to_one(postgres: dict[str, list[Node]]) -> None:
+    (found,) = postgres["keys.store.KEY_BY_HASH, together"]
+    assert (found.kind, found.index) == ("Index Scan", "uq_api_key_secret_hash")
+
+
 def test_postgresql_sorts_nothing_that_is_not_asked_for(postgres: dict[str, list[Node]]) -> None:
     found = {name: plan for name, plan in postgres.items() if any("Sort" in node.kind for node in plan)}
     assert {name: plan for name, plan in found.items() if name not in SORTS} == {}

@@ -9,7 +9,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 import keystead.db
 from keystead.db import cleanup, feed, follower, installation, postgres, sweeping
-from keystead.db.statements import Command, Query
+from keystead.db.statements import Command, LookUp, Query
 from keystead.db.tables import metadata
 
 ROOMS = ("accounts", "audit", "balance", "keys", "oauth", "sessions", "tokens")
@@ -30,6 +30,8 @@ def statements() -> dict[str, str]:
         for name, value in vars(module).items():
             if isinstance(value, Query | Command):
                 found[f"{module.__name__}.{name}"] = value.numbered.sql
+            if isinstance(value, LookUp):
+                found[f"{module.__name__}.{name}, together"] = value.together.sql
     for number, bite in enumerate(cleanup.Sweeper(1)._bites):
         found[f"clean-up {number}"] = bite.command.numbered.sql
     return found

@@ -19,8 +19,9 @@ from keystead.db.engine import DatabaseError, Transaction, UniqueViolation
 from keystead.db.feed import APPEND
 from keystead.db.follower import CHANNEL, Follower
 from keystead.db.lending import Lending
-from keystead.db.statements import Command, Parameters, Query
+from keystead.db.statements import Command, LookUp, Parameters, Query
 from keystead.db.sweeping import Sweeping
+from keystead.db.together import Together
 from keystead.kernel.clock import Clock
 from keystead.kernel.problems import InvalidRequest
 from keystead.kernel.secrets import Secret
@@ -134,12 +135,16 @@ class PostgresDatabase:
         self._clock = clock
         self._notify = notify
         self._lending = Lending(self._connect, most=pool, patience=STATEMENT_SECONDS)
+        self._together = Together(self._look_up, patience=STATEMENT_SECONDS)
         self._follower = Follower(self._connect, notify=notify)
         self._sweeping = Sweeping(self, clock, audit_kept)
         self._tasks: list[asyncio.Task[None]] = []
 
     async def one(self, query: Query[T], parameters: Parameters) -> T | None:
         """Return the first row's record, or None. Raises DatabaseError."""
+        if isinstance(query, LookUp):
+            _check_not_in_work()
+            return await self._together.find(query, query.value(parameters))
         sql, values = query.numbered.sql, query.bind_numbered(parameters)
         row = await self._read(lambda connection: connection.fetchrow(sql, *values))
         return None if row is None else query.read(row)
@@ -198,17 +203,24 @@ class PostgresDatabase:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         try:
             async with asyncio.timeout(STATEMENT_SECONDS):
+                await self._together.finish()
                 await self._lending.close()
         except (*_AWAY, asyncpg.PostgresError):
+            self._together.stop()
             self._lending.terminate()
 
     async def _connect(self) -> "Connection":
         return await asyncpg.connect(self._url.reveal(), **options())
 
+    async def _look_up(self, query: LookUp[T], values: list[bytes]) -> dict[bytes, T]:
+        """Return the records of several look-ups by their values."""
+        sql = query.together.sql
+        rows = await self._read(lambda connection: connection.fetch(sql, values))
+        return query.read_together(rows)
+
     async def _lent(self, act: "Callable[[Connection], Awaitable[T]]") -> T:
         """Do something over a connection; one on which anything went wrong is not lent again. Raises _NotBegun."""
-        if _in_work.get():
-            raise RuntimeError("a unit of work reads through its transaction, not through a second connection")
+        _check_not_in_work()
         try:
             connection = await self._lending.borrow()
         except (*_AWAY, asyncpg.PostgresError) as error:
@@ -287,6 +299,11 @@ class PostgresDatabase:
                 raise found from error
             await asyncio.sleep(random.uniform(0, pause))  # noqa: S311 - spreads the load, keeps no secret
             pause = min(2 * pause, _LONGEST_PAUSE)
+
+
+def _check_not_in_work() -> None:
+    if _in_work.get():
+        raise RuntimeError("a unit of work reads through its transaction, not through a second connection")
 
 
 def _spoils(error: BaseException | None) -> bool:

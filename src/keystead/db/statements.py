@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Final, Generic, TypeVar, cast
 
-from sqlalchemy import Delete, Insert, Select, Table, Update, bindparam, insert
+from sqlalchemy import ARRAY, Column, Delete, Insert, LargeBinary, Select, Table, Update, any_, bindparam, insert
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.dialects.postgresql import Insert as Upsert
 from sqlalchemy.dialects.postgresql import asyncpg
@@ -89,6 +89,43 @@ class Query(_Statement, Generic[T]):
     def read(self, row: Iterable[Any]) -> T:
         """Return the record that a row stands for."""
         return self._record(*row)
+
+
+class LookUp(Query[T]):
+    """A query for the one row that has a value in a unique column, which an engine may ask for several values at once.
+
+    The column holds keyed hashes. Any bytes are a value of it, so what one asks for cannot spoil what others ask for.
+    """
+
+    __slots__ = ("_several", "_together", "name")
+
+    def __init__(self, statement: Select[*tuple[Any, ...]], record: type[T], *, by: Column[Any]) -> None:
+        """Look in ``by``. Raises TypeError unless that is unique and holds bytes, and what ``Query`` raises."""
+        if not isinstance(by.type, LargeBinary) or not by.unique:
+            raise TypeError(f"{by} is not a unique column of bytes")
+        super().__init__(statement.where(by == bindparam(by.name)), record)
+        self.name = by.name
+        self._several = statement.add_columns(by).where(by == any_(bindparam(by.name, type_=ARRAY(LargeBinary))))
+        self._together: Numbered | None = None
+
+    @property
+    def together(self) -> Numbered:
+        """The statement for several values: its one parameter is an array, its last column the value of each row."""
+        if self._together is None:
+            compiled = self._several.compile(dialect=_POSTGRES)
+            self._together = Numbered(str(compiled), tuple(compiled.positiontup or ()))
+        return self._together
+
+    def value(self, parameters: Parameters) -> bytes:
+        """Return the value to look for. Raises TypeError for a missing or unknown name."""
+        if len(parameters) != 1 or self.name not in parameters:
+            self.bind(parameters)
+        value: bytes = parameters[self.name]
+        return value
+
+    def read_together(self, rows: Iterable[Any]) -> dict[bytes, T]:
+        """Return the record of each row of ``together`` by its value."""
+        return {row[-1]: self._record(*row[:-1]) for row in rows}
 
 
 class Command(_Statement):

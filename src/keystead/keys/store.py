@@ -6,7 +6,7 @@ from sqlalchemy import bindparam, delete, insert, literal, select, update
 
 from keystead.db import Command, Query, insert_into
 from keystead.db.identity import IDENTITY_COLUMNS, joined_to_identity
-from keystead.db.statements import upsert
+from keystead.db.statements import LookUp, upsert
 from keystead.db.tables import api_key, app, membership, organization, revocation, user
 from keystead.keys.models import ApiKey, App, EndedKey, FoundKey, KeyHolder, KeyOwner
 
@@ -18,15 +18,16 @@ HOLDER_BY_HASH: Final = Query(
     KeyHolder,
 )
 
-KEY_BY_HASH: Final = Query(
+KEY_BY_HASH: Final = LookUp(
     select(
         api_key.c.id.label("key_id"),
         api_key.c.user_id,
         api_key.c.organization_id,
         api_key.c.scopes,
         api_key.c.expires_at,
-    ).where(api_key.c.secret_hash == bindparam("secret_hash")),
+    ),
     FoundKey,
+    by=api_key.c.secret_hash,
 )
 
 INSERT_APP: Final = Command(insert_into(app))
