@@ -48,6 +48,7 @@ from keystead.oauth import openapi as oauth_openapi
 from keystead.oauth.clients import Clients
 from keystead.oauth.devices import Devices
 from keystead.oauth.grants import Grants
+from keystead.oauth.metadata import MetadataRoutes
 from keystead.oauth.routes import OAuthRoutes
 from keystead.oauth.service import OAuth
 from keystead.oauth.waiting import WaitingRoom
@@ -220,6 +221,7 @@ def _build_pages_and_apis(services: Services, page: ProblemPages, last_use: Last
     for routes in (
         SessionRoutes(services.sessions, public_url=settings.public_url),
         KeySetRoutes(services.tokens, signing_key_lead=settings.signing_key_lead),
+        MetadataRoutes(settings.public_url),
         PageRoutes(sessions=services.sessions, settings=settings),
         DevicePages(
             oauth=services.oauth,

@@ -32,6 +32,7 @@ PUBLIC = {
     "GET /static/{name}": "files of the pages",
     "GET /favicon.ico": "a file of the pages",
     "GET /.well-known/jwks.json": "public keys",
+    "GET /.well-known/oauth-authorization-server": "the addresses of the endpoints",
     "GET /api/platform/keys": "public keys",
     "GET /.well-known/revocations": "ids of tokens that were taken back, for whoever verifies them",
     "GET /openapi.json": "documentation",

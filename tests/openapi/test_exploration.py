@@ -124,4 +124,4 @@ def test_no_answer_of_the_rest_is_undocumented_whatever_is_sent(opened: Opened) 
     refused = {"POST /getServiceKeys/token"}
     for operation, statuses in found.answers.items():
         assert operation in refused or any(200 <= status < 300 for status in statuses), f"{operation}: {statuses}"
-    assert len(found.answers) == 14
+    assert len(found.answers) == 15
