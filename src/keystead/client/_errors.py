@@ -134,9 +134,14 @@ class RateLimited(ApiError):
 
 
 class NetworkError(KeysteadError):
-    """The server could not be asked, or did not answer in time. What was asked may have been done."""
+    """The server could not be asked, or did not answer in time.
+
+    ``may_be_done`` tells whether what was asked may have been done all the same; it is False where no connection came
+    about.
+    """
 
     hint = "Check the address and your connection, then try again."
+    may_be_done: bool = True
 
 
 class ServerUnavailable(NetworkError):

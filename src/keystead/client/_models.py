@@ -82,6 +82,15 @@ class NewApiKey:
 
 
 @dataclass(frozen=True, slots=True)
+class RotatedApiKey:
+    """The successor of a key, its text, which is shown this once, and when the predecessor stops working."""
+
+    key: ApiKey
+    secret: Secret
+    predecessor_expires_at: int
+
+
+@dataclass(frozen=True, slots=True)
 class Balance:
     """What an organization has to spend, in cents."""
 
