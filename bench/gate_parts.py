@@ -131,7 +131,7 @@ def parts(gate: Any, services: Services, headers: dict[str, tuple[bytes, bytes]]
         "charge the limit, with its headers": counter.charge,
         "note the last use": lambda: gate._last_use.note(principal, 0, "127.0.0.1"),
         "write a line of the log": lambda: log.tell(
-            "0" * 16, method="POST", path="/getServiceKeys/token", status=200, seconds=0.001, address="127.0.0.1"
+            b"0" * 16, method="POST", path="/getServiceKeys/token", status=200, seconds=0.001, address="127.0.0.1"
         ),
         "read the clock": services.clock.now,
     }

@@ -49,6 +49,7 @@ from keystead.oauth.clients import Clients
 from keystead.oauth.devices import Devices
 from keystead.oauth.grants import Grants
 from keystead.oauth.metadata import MetadataRoutes
+from keystead.oauth.polls import Polls
 from keystead.oauth.routes import OAuthRoutes
 from keystead.oauth.service import OAuth
 from keystead.oauth.waiting import WaitingRoom
@@ -136,12 +137,11 @@ def build_services(settings: Settings, clock: Clock, db: Database, keys: Install
         key=keys.credentials,
         settings=settings,
         clients=clients,
-        grants=grants,
         keys=api_keys,
         audit=audit,
-        waiting=waiting,
     )
-    oauth = OAuth(clients=clients, devices=devices, grants=grants, waiting=waiting)
+    polls = Polls(db=db, clock=clock, key=keys.credentials, settings=settings, grants=grants, waiting=waiting)
+    oauth = OAuth(clients=clients, devices=devices, polls=polls, grants=grants, waiting=waiting)
     db.listen(waiting.hear)
     db.listen(followers.hear)
     db.listen(lambda subject: signing_keys.forget() if subject in {"signing-keys", "*"} else None)
@@ -198,8 +198,8 @@ def build_application(services: Services, *, dev: bool) -> Application:
     gate = Gate(
         inner=_build_pages_and_apis(services, page, last_use),
         direct={
-            **OAuthRoutes(services.oauth, services.limiter, settings.public_url).apps(),
-            **RevocationRoutes(services.revocations, services.limiter).apps(),
+            **OAuthRoutes(services.oauth, services.limiter, settings.public_url).endpoints(),
+            **RevocationRoutes(services.revocations, services.limiter).endpoints(),
         },
         settings=settings,
         dev=dev,

@@ -32,7 +32,7 @@ def lines_of(file: Path, *asked: tuple[str, str, str]) -> list[str]:
     with file.open("wb") as log:
         requests = RequestLog(ManualClock(), log.fileno())
         for method, path, address in asked:
-            requests.tell("0" * 16, method=method, path=path, status=200, seconds=0.0123, address=address)
+            requests.tell(b"0" * 16, method=method, path=path, status=200, seconds=0.0123, address=address)
     return file.read_text(encoding="utf-8").splitlines()
 
 
@@ -75,9 +75,9 @@ def test_where_the_level_is_higher_nothing_is_written(tmp_path: Path) -> None:
 def test_a_log_that_cannot_be_written_fails_no_request() -> None:
     reading, writing = os.pipe()
     os.close(reading)
-    RequestLog(ManualClock(), writing).tell("0" * 16, method="GET", path="/", status=200, seconds=0, address="")
+    RequestLog(ManualClock(), writing).tell(b"0" * 16, method="GET", path="/", status=200, seconds=0, address="")
     os.close(writing)
-    RequestLog(ManualClock(), writing).tell("0" * 16, method="GET", path="/", status=200, seconds=0, address="")
+    RequestLog(ManualClock(), writing).tell(b"0" * 16, method="GET", path="/", status=200, seconds=0, address="")
     assert logging.getLogger("keystead.requests").isEnabledFor(logging.INFO)
 
 

@@ -107,7 +107,7 @@ async def test_polls_at_the_same_moment_get_one_pending_from_each_node_at_most_a
     assert 1 <= answers[AuthorizationPending] <= NODES
     assert await nodes.nodes[0].db.all(_INTERVALS, {}) == [INTERVAL + 5 * answers[SlowDown]]
     for services in nodes.nodes:
-        await services.oauth.devices.arrivals.write()
+        await services.oauth.polls.arrivals.write()
     nodes.clock.advance(INTERVAL)
     assert [await nodes.poll(codes, client, node) for node in range(NODES)] == [SlowDown] * NODES
 
@@ -126,7 +126,7 @@ async def test_another_node_knows_of_a_poll_once_its_arrival_is_written(nodes: N
     client = await nodes.register()
     codes = [await nodes.issue(client) for _ in range(20)]
     first = await asyncio.gather(*(nodes.poll(one, client, 0) for one in codes))
-    await nodes.nodes[0].oauth.devices.arrivals.write()
+    await nodes.nodes[0].oauth.polls.arrivals.write()
     second = await asyncio.gather(*(nodes.poll(one, client, 1) for one in codes))
     assert (set(first), set(second)) == ({AuthorizationPending}, {SlowDown})
 

@@ -117,7 +117,7 @@ class DeviceMachine(InstallationMachine):
 
     def teardown(self) -> None:
         for node in self.nodes:
-            self.run(node.services.oauth.devices.arrivals.aclose())
+            self.run(node.services.oauth.polls.arrivals.aclose())
         for node in self.nodes[1:]:
             node.close()
         super().teardown()
@@ -160,9 +160,9 @@ class DeviceMachine(InstallationMachine):
     @rule(node=nodes)
     def write_arrivals(self, node: int) -> None:
         """Do what a process does by itself ten times a second."""
-        polled = len(self.nodes[node].services.oauth.devices.arrivals)
+        polled = len(self.nodes[node].services.oauth.polls.arrivals)
         rows, units = self.nodes[node].db.rows_changed, self.nodes[node].db.units
-        self.run(self.nodes[node].services.oauth.devices.arrivals.write())
+        self.run(self.nodes[node].services.oauth.polls.arrivals.write())
         assert self.nodes[node].db.units - units == (polled > 0)
         assert self.nodes[node].db.rows_changed - rows <= polled + SWEPT
         for code in self.known:
@@ -221,7 +221,7 @@ class DeviceMachine(InstallationMachine):
         row = self._row(code)
         if row is not None and row.state == "consumed" and code.state == "approved" and not expired:
             code.state = "consumed"
-        known = self.installation.services.oauth.devices.arrivals.last(self._hash(code))
+        known = self.installation.services.oauth.polls.arrivals.last(self._hash(code))
         heard = row is not None and (row.interval, row.last_poll_ms) != (code.interval, code.last_poll_ms)
         if heard or (code.state == "pending" and known not in {None, code.unwritten.get(0)}):
             code.poll(self.clock.now_ms())

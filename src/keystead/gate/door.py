@@ -5,8 +5,8 @@ import contextlib
 import gc
 import logging
 import time
-from collections.abc import Iterable, Mapping
-from typing import Final
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from typing import Any, Final
 
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from keystead.gate.authenticator import Authenticator
 from keystead.gate.credentials import read_credential
 from keystead.gate.entrance import READS, Entrance, check_size, only_read
-from keystead.gate.hot import HSTS, NOSNIFF, SESSION, VERIFY, HotAnswers
+from keystead.gate.hot import HSTS, NOSNIFF, SESSION, VERIFY, Finished, HotAnswers
 from keystead.gate.last_use import LastUse
 from keystead.gate.measures import Measures
 from keystead.gate.operations import PATHS, Operations
@@ -32,7 +32,19 @@ from keystead.kernel.problems import (
 from keystead.kernel.settings import Settings
 from keystead.keys.service import Keys
 from keystead.wire.answers import PageRenderer, answer, surface_of
-from keystead.wire.asgi import LARGEST_BODY, App, Message, Receive, Scope, Send, header, send_answer
+from keystead.wire.asgi import (
+    LARGEST_BODY,
+    App,
+    Endpoint,
+    Message,
+    Ready,
+    Receive,
+    Scope,
+    Send,
+    header,
+    ready,
+    send_answer,
+)
 from keystead.wire.caller import Caller, set_caller
 from keystead.wire.json_bodies import without_duplicates
 from keystead.wire.limiter import Limiter
@@ -41,6 +53,8 @@ from keystead.wire.origin import check_same_site
 _OWN: Final = frozenset({SESSION, VERIFY})
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _CHARGED: Final = ("/api/", "/account/")
+
+Hot = Callable[[Scope], Coroutine[Any, Any, Finished]]
 
 _log = logging.getLogger("keystead.requests")
 
@@ -52,7 +66,7 @@ class Gate:
         self,
         *,
         inner: App,
-        direct: Mapping[str, App],
+        direct: Mapping[str, Endpoint],
         settings: Settings,
         dev: bool,
         clock: Clock,
@@ -64,7 +78,7 @@ class Gate:
         measures: Measures,
         page: PageRenderer,
     ) -> None:
-        """Pass requests on to ``direct`` by exact path, else to ``inner``. ``dev`` lets loopback use plain HTTP."""
+        """Ask ``direct`` by exact path, else pass on to ``inner``. ``dev`` lets loopback use plain HTTP."""
         self._inner = inner
         self._direct = dict(direct)
         self._settings = settings
@@ -92,12 +106,20 @@ class Gate:
         )
         self._hot = {SESSION: hot.session, VERIFY: hot.verify}
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request. Who asks the two hottest questions is answered here when the answer is yes."""
-        hot = self._hot.get(scope.get("path", ""))
-        if hot is None or scope["type"] != "http":
-            await self._answer(scope, receive, send)
-            return
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
+        """Answer one request, when awaited. It is no coroutine itself, because thousands of requests may be held."""
+        if scope["type"] == "http":
+            path = scope["path"]
+            hot = self._hot.get(path)
+            if hot is not None:
+                return self._answer_hot(hot, scope, receive, send)
+            endpoint = self._direct.get(path)
+            if endpoint is not None:
+                return self._answer_direct(endpoint, scope, receive, send)
+        return self._answer(scope, receive, send)
+
+    async def _answer_hot(self, hot: Hot, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one of the two hottest questions here when the answer is yes."""
         try:
             start, body = await hot(scope)
         except Exception as refusal:
@@ -110,14 +132,51 @@ class Gate:
         """Do what a server needs beyond requests, for as long as it runs."""
         # All that was loaded by now stays. The garbage collector need not walk through it again and again.
         gc.freeze()
-        self._authenticator.serve(asyncio.get_running_loop())
+        loop = asyncio.get_running_loop()
+        self._authenticator.serve(loop)
+        self._request_log.gather(loop)
         settling = asyncio.create_task(self._measures.settle_for_ever())
         try:
             await self._inner(scope, receive, send)
         finally:
+            self._request_log.let_go()
             settling.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await settling
+
+    async def _answer_direct(self, endpoint: Endpoint, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request by its endpoint, which gives a finished answer and needs no principal.
+
+        The same steps as for any other request, in one coroutine and without what these endpoints do not need.
+        """
+        started = time.perf_counter()
+        arrival, request_id, found = self._entrance.judge(scope), self._ids.new(), None
+        try:
+            try:
+                check_size(scope["headers"])
+                if not (arrival.secure or self._entrance.may_pass(arrival)):
+                    await self._entrance.refuse(scope, arrival)
+                if _declared_length(scope) > LARGEST_BODY:
+                    raise BodyTooLarge()
+                found = await endpoint(scope, receive, arrival.address)
+            except Problem as problem:
+                found = self._told(scope, problem, request_id.decode())
+            except Exception:
+                found = self._incident(scope, request_id.decode(), scope["path"])
+            headers = [*found.fields, (b"x-request-id", request_id)]
+            if arrival.secure:
+                headers.append(HSTS)
+            headers.append(NOSNIFF)
+            await send({"type": "http.response.start", "status": found.status, "headers": headers})
+            await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else found.body})
+        except Exception:
+            self._incident(
+                scope, request_id.decode(), scope["path"]
+            )  # the answer is under way, nothing more can be said
+        finally:
+            seconds = time.perf_counter() - started
+            status = 0 if found is None else found.status
+            self._record(scope, (request_id, scope["path"], status), arrival.address, seconds)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, refusal: Exception | None = None) -> None:
         """Answer any request; whatever goes wrong, or went wrong, becomes a problem in the dialect of the path."""
@@ -136,14 +195,12 @@ class Gate:
                 raise refusal
             await self._pass(scope, receive, reply, arrival)
         except Problem as problem:
-            await self._refuse(scope, reply, problem)
+            await reply.finish(self._told(scope, problem, reply.request_id))
         except Exception:
-            _log.exception("incident", extra={"request_id": reply.request_id, "path": reply.path})
-            await self._refuse(
-                scope, reply, Internal(f"Something went wrong on our side. Incident {reply.request_id}.")
-            )
+            await reply.finish(self._incident(scope, reply.request_id, reply.path))
         finally:
-            self._record(scope, reply, arrival, time.perf_counter() - started)
+            seconds = time.perf_counter() - started
+            self._record(scope, (reply.request_id.encode(), reply.path, reply.status), arrival.address, seconds)
 
     async def _pass(self, scope: Scope, receive: Receive, reply: "_Reply", arrival: Arrival) -> None:
         path, headers = scope["path"], scope["headers"]
@@ -156,11 +213,6 @@ class Gate:
         await self._entrance.check(scope, arrival)
         if _declared_length(scope) > LARGEST_BODY:
             raise BodyTooLarge()
-        direct = self._direct.get(path)
-        if direct is not None:
-            set_caller(scope, Caller(reply.request_id, arrival.address, None, None))
-            await direct(scope, receive, reply.send)
-            return
         set_caller(scope, await self._caller(scope, reply, arrival))
         # HEAD is GET without the body (RFC 9110, section 9.3.2), so no route has to say so itself.
         inside = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
@@ -171,7 +223,7 @@ class Gate:
 
     def _knows(self, path: str) -> bool:
         """Tell whether a path is one of the gate's own, every character of it."""
-        return path in self._direct or path in _OWN or path in PATHS
+        return path in _OWN or path in PATHS
 
     # Everything else is answered further inside
 
@@ -196,29 +248,29 @@ class Gate:
     async def _charge(self, principal: Principal, reply: "_Reply") -> None:
         reply.add((await self._limiter.charge("api", principal.credential_id)).fields())
 
-    async def _refuse(self, scope: Scope, reply: "_Reply", problem: Problem) -> None:
-        if reply.status:
-            return  # the answer is under way; nothing more can be said
+    def _told(self, scope: Scope, problem: Problem, request_id: str) -> Ready:
+        """Return the answer that tells of a problem in the dialect of the path."""
         surface = surface_of(scope["path"], header(scope, b"accept"))
-        found = answer(problem, surface, reply.request_id, self._page)
-        await send_answer(reply.send, found)
+        return ready(answer(problem, surface, request_id, self._page))
 
-    def _record(self, scope: Scope, reply: "_Reply", arrival: Arrival, seconds: float) -> None:
-        path = scope["path"]
+    def _incident(self, scope: Scope, request_id: str, path: str) -> Ready:
+        """Log the exception that is being handled, and return the answer that tells of it without its details."""
+        _log.exception("incident", extra={"request_id": request_id, "path": path})
+        return self._told(scope, Internal(f"Something went wrong on our side. Incident {request_id}."), request_id)
+
+    def _record(self, scope: Scope, told: tuple[bytes, str, int], address: str, seconds: float) -> None:
+        """Count an answer and log it: its request's id, its path in the words of its route, and its status."""
+        request_id, shown, status = told
+        path, method = scope["path"], scope["method"]
         if path in _OWN:
-            self._measures.count(path, scope["method"], reply.status)
+            self._measures.count(path, method, status)
             return
         surface = surface_of(path, header(scope, b"accept")).value if path not in PATHS else "operations"
-        self._measures.count(surface, scope["method"], reply.status)
+        self._measures.count(surface, method, status)
         self._measures.observe(surface, seconds)
         if path not in PATHS:
             self._request_log.tell(
-                reply.request_id,
-                method=scope["method"],
-                path=reply.path,
-                status=reply.status,
-                seconds=seconds,
-                address=arrival.address,
+                request_id, method=method, path=shown, status=status, seconds=seconds, address=address
             )
 
 
@@ -247,6 +299,12 @@ class _Reply:
         elif self._head:
             message["body"] = b""
         await self._send(message)
+
+    async def finish(self, found: Ready) -> None:
+        """Send a refusal, unless the answer is under way: then nothing more can be said."""
+        if not self.status:
+            await self.send({"type": "http.response.start", "status": found.status, "headers": [*found.fields]})
+            await self.send({"type": "http.response.body", "body": found.body})
 
 
 def _declared_length(scope: Scope) -> int:

@@ -2,7 +2,9 @@
 
 import asyncio
 import os
-from dataclasses import dataclass
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
@@ -23,6 +25,26 @@ class Tally:
     number: int = 0
 
 
+@dataclass(slots=True)
+class Durations:
+    """How long answers of one surface took, so far as Prometheus's histogram was not told of them yet."""
+
+    histogram: "_Histogram"
+    seconds: float = 0.0
+    numbers: list[int] = field(default_factory=lambda: [0] * (len(_BUCKETS) + 1))
+
+
+class _Histogram(Histogram):
+    """Prometheus's histogram, which can also be told of many observations at once."""
+
+    def add(self, numbers: Sequence[int], seconds: float) -> None:
+        """Add so many observations to each bucket, and to the sum what they are together."""
+        self._sum.inc(seconds)
+        for bucket, number in zip(self._buckets, numbers, strict=True):
+            if number:
+                bucket.inc(number)
+
+
 class Measures:
     """The counters of one process; several workers add theirs up through files.
 
@@ -37,7 +59,7 @@ class Measures:
             "keystead_requests", "Requests by surface, method and status.", ("surface", "method", "status"),
             registry=self._registry,
         )  # fmt: skip
-        self._seconds = Histogram(
+        self._seconds = _Histogram(
             "keystead_request_seconds", "Time to answer, by surface; held polls included.", ("surface",),
             buckets=_BUCKETS, registry=self._registry,
         )  # fmt: skip
@@ -50,6 +72,7 @@ class Measures:
             multiprocess_mode="livesum",
         )  # fmt: skip
         self._tallies: dict[tuple[str, str, int], Tally] = {}
+        self._durations: dict[str, Durations] = {}
 
     def tally(self, surface: str, method: str, status: int) -> Tally:
         """Return where answers of one kind are counted, by adding to its number."""
@@ -66,7 +89,11 @@ class Measures:
 
     def observe(self, surface: str, seconds: float) -> None:
         """Record how long an answer took."""
-        self._seconds.labels(surface).observe(seconds)
+        found = self._durations.get(surface)
+        if found is None:
+            found = self._durations[surface] = Durations(self._seconds.labels(surface))
+        found.seconds += seconds
+        found.numbers[bisect_left(_BUCKETS, seconds)] += 1
 
     def settle(self) -> None:
         """Tell Prometheus's counters of all that was counted since the last time."""
@@ -74,6 +101,11 @@ class Measures:
             number, tally.number = tally.number, 0
             if number:
                 tally.counter.inc(number)
+        for durations in self._durations.values():
+            numbers, durations.numbers = durations.numbers, [0] * len(durations.numbers)
+            if any(numbers):
+                durations.histogram.add(numbers, durations.seconds)
+                durations.seconds = 0.0
 
     async def settle_for_ever(self) -> None:
         """Settle every second until cancelled, and then a last time."""

@@ -5,6 +5,8 @@ row says which generation is the newest. So a lost answer can be given again, an
 """
 
 import uuid
+from dataclasses import replace
+from typing import Any
 
 from keystead.audit.service import AuditLog
 from keystead.db import Database, Transaction
@@ -20,6 +22,8 @@ from keystead.oauth.rules import RefreshOutcome, decide_refresh
 from keystead.tokens.service import Tokens
 
 FIRST_GENERATION = 1
+_OWN = ("client_id", "scopes", "expires_at", "rotated_at", "refresh_expires_at")
+"""What differs between two grants of one person that were opened in one transaction, beside their ids."""
 _LOOKS = 5
 """How often a refresh looks at its grant: a second time if somebody was quicker, and hardly ever more."""
 
@@ -44,15 +48,18 @@ class Grants:
         self._tokens = tokens
         self._audit = audit
 
-    async def open(self, tx: Transaction, device: DeviceAuthorization, now: int) -> Grant | None:
-        """Store the grant of an approved device authorization and return it, inside the redeeming transaction.
+    async def open(
+        self, tx: Transaction, device: DeviceAuthorization, now: int, another: Grant | None = None
+    ) -> Grant | None:
+        """Store and record the grant of an approved device authorization, inside the redeeming transaction, and return it.
 
+        ``another`` was opened by the same person in the same organization and transaction, so it says who they are.
         None when the person was disabled, or left the organization, after approving.
         """
         approved_at = device.decided_at or now
         until = approved_at + self._settings.grant_ttl
         grant_id = new_id()
-        row = {
+        row: dict[str, Any] = {
             "id": grant_id,
             "client_id": device.client_id,
             "user_id": device.decided_by,
@@ -68,7 +75,22 @@ class Grants:
             "ended_because": None,
         }
         await tx.run(store.INSERT_GRANT, row)
-        return await tx.one(store.GRANT_BY_ID, {"grant_id": grant_id})
+        if another is not None:
+            grant: Grant | None = replace(another, **{name: row[name] for name in _OWN}, grant_id=grant_id)
+        else:
+            grant = await tx.one(store.GRANT_BY_ID, {"grant_id": grant_id})
+        if grant is not None:
+            await self._audit.record(
+                tx,
+                "grant:open",
+                actor_id=grant.user_id,
+                organization_id=grant.organization_id,
+                target=grant.grant_id,
+                address=device.address,
+                client_id=device.client_id,
+                scopes=grant.scopes,
+            )
+        return grant
 
     async def first_tokens(self, grant: Grant) -> TokenSet:
         """Return the tokens of a grant that was just opened."""

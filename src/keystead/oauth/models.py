@@ -66,9 +66,8 @@ class DeviceAuthorization:
     granted_scopes: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class PolledDevice:
-    """What a poll needs to know of a device authorization."""
+class PolledDevice(msgspec.Struct, frozen=True, gc=False):
+    """What a poll needs to know of a device authorization. It is read for every poll, so it is a struct."""
 
     id: str
     client_id: str
@@ -116,11 +115,19 @@ class TokenSet:
     organization: str
 
 
+class Poll(msgspec.Struct, frozen=True, gc=False):
+    """What a poll asks: after which code, by the hash of it, for which client."""
+
+    device_hash: bytes
+    client_id: str
+
+
 class TokenRequest(msgspec.Struct, frozen=True, gc=False):
     """A token request, parsed once, and the address that it came from. What is absent is None.
 
-    ``wait`` is for how many seconds the client prefers to wait for an answer (RFC 7240, section 4.3). This is a struct
-    because it is made for every poll: a frozen dataclass takes six times as long to make.
+    ``wait`` is for how many seconds the client prefers to wait for an answer (RFC 7240, section 4.3); ``sight`` is what
+    a poll is known by when it comes again in the same words. This is a struct because it is made for every poll: a
+    frozen dataclass takes six times as long to make.
     """
 
     grant_type: str
@@ -130,6 +137,7 @@ class TokenRequest(msgspec.Struct, frozen=True, gc=False):
     scope: str | None
     address: str | None = None
     wait: int | None = None
+    sight: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ compact JSON, on which clients rely when they search the text. ``openapi.py`` de
 """
 
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache, partial
 from typing import Any, Final
 
@@ -21,14 +21,13 @@ from keystead.kernel.problems import (
     UnsupportedMediaType,
 )
 from keystead.kernel.scopes import format_scopes
-from keystead.oauth.models import Client, TokenRequest, TokenSet
+from keystead.oauth.models import Client, Poll, TokenRequest, TokenSet
 from keystead.oauth.service import DEVICE_CODE as DEVICE_GRANT
 from keystead.oauth.service import OAuth
 from keystead.wire.answers import DEVICE_PAGE, Answer, Surface, answer
-from keystead.wire.asgi import App, Receive, Scope, Send, header, read_body, send_answer, until_gone
-from keystead.wire.caller import caller_of
+from keystead.wire.asgi import Endpoint, Ready, Receive, Scope, header, raw_header, read_body, ready, until_gone
 from keystead.wire.forms import media_type, parse_form, required
-from keystead.wire.limiter import Limiter, limit_key_of_address
+from keystead.wire.limiter import Counter, Limiter, limit_key_of_address
 from keystead.wire.preferences import preferred_wait
 
 REGISTER: Final = "/getServiceKeys/register"
@@ -39,11 +38,10 @@ REVOKE: Final = "/getServiceKeys/token/revoke"
 _encode = msgspec.json.Encoder().encode
 _NO_STORE: Final = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 _HEADERS: Final = {"Content-Type": "application/json", **_NO_STORE}
-_PENDING: Final = answer(AuthorizationPending(), Surface.OAUTH, "", lambda *_: b"")
+_PENDING: Final = ready(answer(AuthorizationPending(), Surface.OAUTH, "", lambda *_: b""))
 """What nearly every poll is told, written once."""
-_limit_key = lru_cache(maxsize=4_096)(limit_key_of_address)
-
-Handler = Callable[[Scope, Receive], Awaitable[Answer]]
+_ADDRESSES: Final = 4_096
+"""Addresses whose limit is kept at hand, those that were charged last."""
 
 
 class OAuthRoutes:
@@ -54,27 +52,25 @@ class OAuthRoutes:
         self._oauth = oauth
         self._limiter = limiter
         self._public_url = public_url
+        self._sights = oauth.polls.sights
+        self._counter = lru_cache(maxsize=_ADDRESSES)(self._new_counter)
 
-    def apps(self) -> Mapping[str, App]:
+    def endpoints(self) -> Mapping[str, Endpoint]:
         """Return the endpoints by their exact paths."""
-        return {
-            REGISTER: _posted(self.register),
-            DEVICE_CODE: _posted(self.device_code),
-            TOKEN: self.token,
-            REVOKE: _posted(self.revoke),
-        }
+        return {REGISTER: self.register, DEVICE_CODE: self.device_code, TOKEN: self.token, REVOKE: self.revoke}
 
-    async def register(self, scope: Scope, receive: Receive) -> Answer:
+    async def register(self, scope: Scope, receive: Receive, address: str) -> Ready:
         """Register a client (RFC 7591); the answer echoes what took effect."""
-        await self._limiter.charge("registration", _limit_key(caller_of(scope).address))
+        _only_post(scope)
+        await self._limiter.charge("registration", limit_key_of_address(address))
         metadata = _parse_json(await read_body(receive), header(scope, b"content-type"))
         client = await self._oauth.clients.register(metadata)
         return _ok(_registration(client), status=201)
 
-    async def device_code(self, scope: Scope, receive: Receive) -> Answer:
+    async def device_code(self, scope: Scope, receive: Receive, address: str) -> Ready:
         """Start a device authorization (RFC 8628, section 3.1)."""
-        address = caller_of(scope).address
-        await self._limiter.charge("device_code", _limit_key(address))
+        _only_post(scope)
+        await self._limiter.charge("device_code", limit_key_of_address(address))
         form = await _form(scope, receive)
         codes = await self._oauth.devices.issue(required(form, "client_id"), form.get("scope"), address)
         page, user_code = self._public_url + DEVICE_PAGE, codes.user_code.reveal()
@@ -89,32 +85,32 @@ class OAuthRoutes:
             }
         )
 
-    async def token(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def token(self, scope: Scope, receive: Receive, address: str) -> Ready:
         """Exchange a device code or a refresh token for tokens (RFC 6749, section 3.2).
 
-        A poll may be held for long, and thousands of them: so nothing of the request is kept, and this is an
-        application of its own, without a coroutine in between.
+        A poll may be held for long, and thousands of them: so nothing of the request is kept.
         """
         _only_post(scope)
-        request = await self._token_request(scope, receive)
-        answering = self._oauth.token(request, partial(until_gone, receive))
-        del request
-        try:
-            found = _ok(_tokens(await answering))
-        except AuthorizationPending:
-            found = _PENDING
-        await send_answer(send, found)
+        asked = await self._asked(scope, receive, address)
+        gone = partial(until_gone, receive)
+        if isinstance(asked, Poll):
+            found = await self._oauth.poll_again(asked, gone, preferred_wait(scope))
+        else:
+            answering = self._oauth.exchange(asked, gone)
+            del asked
+            found = await answering
+        return _PENDING if found is None else _ok(_tokens(found))
 
-    async def _token_request(self, scope: Scope, receive: Receive) -> TokenRequest:
-        form, address = await _form(scope, receive), caller_of(scope).address
-        try:
-            if self._limiter.charge_here("token", _limit_key(address)) is None:
-                await self._limiter.charge("token", _limit_key(address))
-        except RateLimited as problem:
-            if form.get("grant_type") != DEVICE_GRANT:
-                raise
-            # In the words of its own protocol (RFC 8628, section 3.5).
-            raise SlowDown(problem.detail, headers=problem.headers) from None
+    async def _asked(self, scope: Scope, receive: Receive, address: str) -> Poll | TokenRequest:
+        """Read a token request and charge it; a poll in words that came before need not be read again."""
+        body, content_type = await read_body(receive), raw_header(scope, b"content-type")
+        sight = self._sights.of(content_type, body)
+        poll = self._sights.recall(sight)
+        if poll is not None:
+            await self._charge(address, polls=True)
+            return poll
+        form = parse_form(body, content_type.decode("latin-1"))
+        await self._charge(address, polls=form.get("grant_type") == DEVICE_GRANT)
         return TokenRequest(
             required(form, "grant_type"),
             form.get("client_id"),
@@ -123,25 +119,32 @@ class OAuthRoutes:
             form.get("scope"),
             address,
             preferred_wait(scope),
+            sight,
         )
 
-    async def revoke(self, scope: Scope, receive: Receive) -> Answer:
+    async def _charge(self, address: str, *, polls: bool) -> None:
+        """Charge a token request to its address. Raises RateLimited, to whoever polls in the words of its protocol."""
+        try:
+            if self._counter(address).charge() is None:
+                await self._limiter.charge("token", limit_key_of_address(address))
+        except RateLimited as problem:
+            if not polls:
+                raise
+            raise SlowDown(problem.detail, headers=problem.headers) from None  # RFC 8628, section 3.5
+
+    def _new_counter(self, address: str) -> Counter:
+        return self._limiter.counter("token", limit_key_of_address(address))
+
+    async def revoke(self, scope: Scope, receive: Receive, address: str) -> Ready:
         """End the grant behind a refresh token; always 200 for a token, known or not (RFC 7009, section 2.2)."""
-        await self._limiter.charge("token", _limit_key(caller_of(scope).address))
+        _only_post(scope)
+        await self._limiter.charge("token", limit_key_of_address(address))
         form = await _form(scope, receive)
         token = form.get("refresh_token") or form.get("token")
         if token is None:
             raise InvalidRequest("The parameter 'refresh_token' is missing.")
-        await self._oauth.grants.revoke(token, address=caller_of(scope).address)
-        return Answer(200, _NO_STORE, b"")
-
-
-def _posted(handler: Handler) -> App:
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        _only_post(scope)
-        await send_answer(send, await handler(scope, receive))
-
-    return app
+        await self._oauth.grants.revoke(token, address=address)
+        return ready(Answer(200, _NO_STORE, b""))
 
 
 def _only_post(scope: Scope) -> None:
@@ -169,8 +172,8 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _ok(content: Mapping[str, Any], status: int = 200) -> Answer:
-    return Answer(status, _HEADERS, _encode(content))
+def _ok(content: Mapping[str, Any], status: int = 200) -> Ready:
+    return ready(Answer(status, _HEADERS, _encode(content)))
 
 
 def _registration(client: Client) -> Mapping[str, Any]:

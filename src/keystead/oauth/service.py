@@ -4,11 +4,12 @@ from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from keystead.kernel.problems import InvalidRequest, UnsupportedGrantType
+from keystead.kernel.problems import AuthorizationPending, InvalidRequest, UnsupportedGrantType
 from keystead.oauth.clients import Clients
 from keystead.oauth.devices import Devices
 from keystead.oauth.grants import Grants
-from keystead.oauth.models import TokenRequest, TokenSet
+from keystead.oauth.models import Poll, TokenRequest, TokenSet
+from keystead.oauth.polls import Polls
 from keystead.oauth.waiting import UntilGone, WaitingRoom
 
 DEVICE_CODE: Final = "urn:ietf:params:oauth:grant-type:device_code"
@@ -18,8 +19,11 @@ REFRESH_TOKEN: Final = "refresh_token"  # noqa: S105 - the name of a grant type
 class GrantType(Protocol):
     """What one grant type does with a token request."""
 
-    def exchange(self, request: TokenRequest, until_gone: UntilGone) -> Awaitable[TokenSet]:
-        """Return tokens, or raise the problem that RFC 6749 or RFC 8628 names."""
+    def exchange(self, request: TokenRequest, until_gone: UntilGone) -> Awaitable[TokenSet | None]:
+        """Return tokens, or None to a client that is to go on polling.
+
+        Raises the problem that RFC 6749 or RFC 8628 names.
+        """
         ...
 
 
@@ -27,15 +31,18 @@ class GrantType(Protocol):
 class DeviceCodeGrant:
     """RFC 8628, section 3.4."""
 
-    devices: Devices
+    clients: Clients
+    polls: Polls
 
-    def exchange(self, request: TokenRequest, until_gone: UntilGone) -> Awaitable[TokenSet]:
+    def exchange(self, request: TokenRequest, until_gone: UntilGone) -> Awaitable[TokenSet | None]:
         """Redeem a device code."""
         if request.client_id is None:
             raise InvalidRequest("The parameter 'client_id' is missing.")
         if request.device_code is None:
             raise InvalidRequest("The parameter 'device_code' is missing.")
-        return self.devices.redeem(request.device_code, request.client_id, until_gone, wait=request.wait)
+        # The copy of the id that is remembered anyway: thousands of polls may be held.
+        poll = self.polls.read(request.device_code, self.clients.read(request.client_id).id)
+        return self.polls.answer(poll, until_gone, wait=request.wait, sight=request.sight)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +51,7 @@ class RefreshTokenGrant:
 
     grants: Grants
 
-    def exchange(self, request: TokenRequest, until_gone: UntilGone) -> Awaitable[TokenSet]:
+    def exchange(self, request: TokenRequest, until_gone: UntilGone) -> Awaitable[TokenSet | None]:
         """Rotate a refresh token."""
         if request.refresh_token is None:
             raise InvalidRequest("The parameter 'refresh_token' is missing.")
@@ -54,19 +61,32 @@ class RefreshTokenGrant:
 class OAuth:
     """Device sign-in as a whole: its clients, device authorizations, grants, and the token endpoint over them."""
 
-    def __init__(self, *, clients: Clients, devices: Devices, grants: Grants, waiting: WaitingRoom) -> None:
+    def __init__(
+        self, *, clients: Clients, devices: Devices, polls: Polls, grants: Grants, waiting: WaitingRoom
+    ) -> None:
         """Serve these grant types and no others: what is not in the table is refused."""
         self.clients = clients
         self.devices = devices
+        self.polls = polls
         self.grants = grants
         self.waiting = waiting
         self._grant_types: dict[str, GrantType] = {
-            DEVICE_CODE: DeviceCodeGrant(devices),
+            DEVICE_CODE: DeviceCodeGrant(clients, polls),
             REFRESH_TOKEN: RefreshTokenGrant(grants),
         }
 
-    def token(self, request: TokenRequest, until_gone: UntilGone) -> Awaitable[TokenSet]:
-        """Return tokens for a token request (RFC 6749, section 3.2), when awaited.
+    async def token(self, request: TokenRequest, until_gone: UntilGone) -> TokenSet:
+        """Return tokens for a token request (RFC 6749, section 3.2).
+
+        Raises AuthorizationPending when the person has not decided, and what ``exchange`` raises.
+        """
+        found = await self.exchange(request, until_gone)
+        if found is None:
+            raise AuthorizationPending()
+        return found
+
+    def exchange(self, request: TokenRequest, until_gone: UntilGone) -> Awaitable[TokenSet | None]:
+        """Return tokens for a token request, or None to a client that is to go on polling; when awaited.
 
         It holds on to nothing of the request, because a poll may be held for long.
 
@@ -79,6 +99,10 @@ class OAuth:
             self.clients.read(request.client_id)
         return grant_type.exchange(request, until_gone)
 
+    def poll_again(self, poll: Poll, until_gone: UntilGone, wait: int | None) -> Awaitable[TokenSet | None]:
+        """Do the same for a poll that came before in the same words."""
+        return self.polls.answer(poll, until_gone, wait=wait)
+
     async def aclose(self) -> None:
         """Write what is left to write. Call it before the database is closed."""
-        await self.devices.arrivals.aclose()
+        await self.polls.arrivals.aclose()

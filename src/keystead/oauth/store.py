@@ -62,17 +62,17 @@ ISSUE_DEVICE = Command(
 DEVICE_BY_CODE = Query(
     select(*_DEVICE_COLUMNS).where(_device.device_code_hash == bindparam("hash")), DeviceAuthorization
 )
-POLLED_DEVICE = Query(
-    select(_device.id, _device.client_id, _device.expires_at, _device.interval, _device.last_poll_ms, _device.state)
-    .where(_device.device_code_hash == bindparam("hash")),
-    PolledDevice,
-)  # fmt: skip
+_POLLED = [_device[name] for name in PolledDevice.__struct_fields__]
+POLLED_DEVICE = Query(select(*_POLLED).where(_device.device_code_hash == bindparam("hash")), PolledDevice)
 DEVICE_BY_USER_CODE = Query(
     select(*_DEVICE_COLUMNS).where(_device.user_code_hash == bindparam("hash")), DeviceAuthorization
 )
 _arrived = func.json_each(bindparam("arrived", type_=JSON)).table_valued(
     column("key", Text), column("value", JSON), name="arrived"
 )
+_named = func.json_each(bindparam("ids", type_=JSON)).table_valued(column("key", Text), name="named")
+POLLED_DEVICES = Query(select(*_POLLED).where(_device.id.in_(select(_named.c.key))), PolledDevice)
+"""The device authorizations whose ids are the names in a JSON object."""
 _arrived_at = cast(cast(_arrived.c.value, Text), BigInteger)
 RECORD_ARRIVALS = Command(
     update(device_authorization)
@@ -117,6 +117,17 @@ CONSUME = Query(
     update(device_authorization)
     .where(
         _device.id == bindparam("device_id"),
+        _device.state == DeviceState.APPROVED.value,
+        _device.expires_at > bindparam("now"),
+    )
+    .values(state=DeviceState.CONSUMED.value)
+    .returning(*_DEVICE_COLUMNS),
+    DeviceAuthorization,
+)
+CONSUME_ALL = Query(
+    update(device_authorization)
+    .where(
+        _device.id.in_(select(_named.c.key)),
         _device.state == DeviceState.APPROVED.value,
         _device.expires_at > bindparam("now"),
     )

@@ -66,14 +66,16 @@ class Place:
         return self._woken
 
 
-async def is_there(until_gone: UntilGone) -> bool:
-    """Tell whether the client has not closed its connection yet."""
+def is_there(until_gone: UntilGone) -> bool:
+    """Tell whether the client has not closed its connection, so far as that was read: one step of waiting for it."""
+    waiting = until_gone().__await__()
     try:
-        async with asyncio.timeout(0):
-            await until_gone()
-    except TimeoutError:
-        return True
-    return False
+        next(waiting)
+    except StopIteration:
+        return False
+    finally:
+        waiting.close()
+    return True
 
 
 class WaitingRoom:

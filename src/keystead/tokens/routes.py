@@ -18,8 +18,7 @@ from keystead.tokens.openapi import JWT, LONGEST_WAIT, REVOCATIONS, USUAL_WAIT
 from keystead.tokens.revocations import RevocationFeed
 from keystead.tokens.service import Tokens
 from keystead.wire.answers import Answer
-from keystead.wire.asgi import App, Receive, Scope, Send, send_answer, until_gone
-from keystead.wire.caller import caller_of
+from keystead.wire.asgi import Endpoint, Ready, Receive, Scope, ready, until_gone
 from keystead.wire.documented import ANYWHERE, documented
 from keystead.wire.forms import parse_parameters
 from keystead.wire.limiter import Limiter, limit_key_of_address
@@ -109,15 +108,15 @@ class RevocationRoutes:
         self._feed = feed
         self._limiter = limiter
 
-    def apps(self) -> Mapping[str, App]:
+    def endpoints(self) -> Mapping[str, Endpoint]:
         """Return the endpoint by its exact path."""
         return {REVOCATIONS: self.revocations}
 
-    async def revocations(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def revocations(self, scope: Scope, receive: Receive, address: str) -> Ready:
         """Answer what was taken back since ``after``, at once or as soon as there is something."""
         if scope["method"] not in {"GET", "HEAD"}:
             raise MethodNotAllowed("Use GET here.", headers={"Allow": "GET, HEAD"})
-        await self._limiter.charge("api", limit_key_of_address(caller_of(scope).address))
+        await self._limiter.charge("api", limit_key_of_address(address))
         asked = parse_parameters(scope["query_string"])
         seconds = seconds_to_wait(asked.get("wait"), preferred_wait(scope))
         gone = asyncio.Event()
@@ -126,8 +125,7 @@ class RevocationRoutes:
             body = await self._feed.answer(asked.get("after", ""), seconds, gone)
         finally:
             watching.cancel()
-        found = Answer(200, {"Content-Type": JWT, "Cache-Control": "no-store"}, body) if body else _CLIENT_GONE
-        await send_answer(send, found)
+        return ready(Answer(200, {"Content-Type": JWT, "Cache-Control": "no-store"}, body) if body else _CLIENT_GONE)
 
 
 async def _note_when_gone(receive: Receive, gone: asyncio.Event) -> None:
