@@ -4,7 +4,6 @@ import json
 import sys
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlencode
 
 import click
 
@@ -47,17 +46,16 @@ def api(call: Call, method: str, path: str, data: str | None, fields: tuple[str,
     method = method.upper()
     if data is not None and fields:
         raise click.UsageError("Give the body by --data or by --field, not by both.")
-    if data is not None:
-        body: bytes | None = _body(data)
-    else:
-        path, body = _with_fields(method, path, fields)
+    members = _members(fields)
+    query = members if method in _WITHOUT_A_BODY else {}
+    body = _body(data) if data is not None else json.dumps(members).encode() if members and not query else None
     with call.client() as client:
         headers = {} if body is None else {"Content-Type": "application/json"}
-        answer = client.request(method, path, body=body, headers=headers)
+        answer = client.request(method, path, content=body, params=query, headers=headers)
     if call.screen.as_json:
-        call.screen.answer({"status": answer.status, "body": _parsed(answer.body)})
+        call.screen.answer({"status": answer.status, "body": _parsed(answer.content)})
     else:
-        _print(call, answer.body)
+        _print(call, answer.content)
     if answer.status < 400:
         return 0
     call.screen.tell(f"The server answered {answer.status}.")
@@ -77,19 +75,14 @@ def _body(data: str) -> bytes:
     return data.encode()
 
 
-def _with_fields(method: str, path: str, fields: tuple[str, ...]) -> tuple[str, bytes | None]:
-    """Return the path, with the fields in its query where the method has no body, and the body, None for none."""
-    pairs = []
+def _members(fields: tuple[str, ...]) -> dict[str, str]:
+    members = {}
     for field in fields:
         name, equals, value = field.partition("=")
         if not equals or not name:
             raise click.BadParameter(f"'{field}' is not NAME=VALUE.", param_hint="'--field'")
-        pairs.append((name, value))
-    if not pairs:
-        return path, None
-    if method in _WITHOUT_A_BODY:
-        return path + ("&" if "?" in path else "?") + urlencode(pairs), None
-    return path, json.dumps(dict(pairs)).encode()
+        members[name] = value
+    return members
 
 
 def _parsed(body: bytes) -> Any:

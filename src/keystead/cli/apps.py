@@ -39,11 +39,11 @@ def list_apps(call: Call) -> None:
 def create_app(call: Call, name: str) -> None:
     """Make an app and print its id."""
     with call.client() as client:
-        app_id = client.account.apps.create(name)
+        made = client.account.apps.create(name)
     if call.screen.as_json:
-        call.screen.answer({"app": {"id": app_id, "name": name}})
+        call.screen.answer({"app": {"id": made.id, "name": made.name}})
     else:
-        call.screen.print(app_id)
+        call.screen.print(made.id)
 
 
 @apps.command(

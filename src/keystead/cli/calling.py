@@ -1,5 +1,6 @@
 """What the commands of a user have in common: ``--json``, ``--context``, ``--server``, and who is signed in."""
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -12,6 +13,7 @@ from keystead.cli.shapes import Shape
 
 if TYPE_CHECKING:
     from keystead.client import Keystead
+    from keystead.client._credentials import Credential
 
 JSON: Final = "json"
 CONTEXT: Final = "context"
@@ -30,7 +32,21 @@ class Call:
         """Return the client of whoever is signed in. Raises SignInRequired when nobody is."""
         from keystead.client import Keystead
 
-        return Keystead.from_env_or_store(server=self.server, context=self.context)
+        return Keystead(self.credential())
+
+    def credential(self) -> "Credential":
+        """Return the credential to use. Raises SignInRequired where there is none.
+
+        A variable of the environment comes before every stored sign-in. Where one is named all the same, nobody is left
+        to act as somebody else than they said: that is a click.UsageError.
+        """
+        from keystead.client._environment import find_credential
+        from keystead.client._quick import TOKEN_VARIABLES
+
+        stronger = next((name for name in TOKEN_VARIABLES if os.environ.get(name, "").strip()), None)
+        if self.context and stronger:
+            raise click.UsageError(f"{stronger} is set and comes before --context. Unset it, or leave --context out.")
+        return find_credential(server=self.server, context=self.context)
 
 
 class UserCommand(click.Command):
@@ -64,7 +80,7 @@ def _context_option() -> click.Option:
     return click.Option(
         ["--context", CONTEXT],
         metavar="NAME",
-        shell_complete=_stored_contexts,
+        shell_complete=stored_contexts,
         help="Use this sign-in (see keystead context list) instead of the current one.",
     )
 
@@ -80,9 +96,9 @@ _SHARED: Final[Mapping[str, Callable[[], click.Option]]] = {
 }
 
 
-def _stored_contexts(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+def stored_contexts(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Complete the name of a context."""
-    from keystead.client import KeysteadError
+    from keystead.client._errors import KeysteadError
     from keystead.client._store import Store
 
     try:

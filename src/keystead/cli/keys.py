@@ -1,5 +1,6 @@
 """``keystead keys``: the API keys of your organization."""
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -10,12 +11,12 @@ from keystead.cli.families import Family
 from keystead.cli.kinds import duration, expiry
 from keystead.cli.options import examples
 from keystead.cli.screen import Time
-from keystead.cli.shapes import FLAG, KEY, SECRET, TEXT, TIME_OR_NULL, as_json
+from keystead.cli.shapes import FLAG, KEY, SECRET, TEXT, TIME, as_json
 from keystead.cli.times import DAY, both
 
 if TYPE_CHECKING:
     from keystead.client import Keystead
-    from keystead.client._models import ApiKey, NewApiKey
+    from keystead.client._models import ApiKey, NewApiKey, RotatedApiKey
 
 OVERLAP: Final = duration(most=30 * DAY, too_long="The overlap is 30 days at most.")
 key_argument = click.argument("key", metavar="KEY")
@@ -83,8 +84,9 @@ def create_key(call: Call, app: str, title: str, expires: int | None) -> None:
 
     The key alone goes to standard output, so that a script can keep it.
     """
+    expires_in = None if expires is None else timedelta(seconds=expires)
     with call.client() as client:
-        made = client.account.keys.create(app=app, title=title, expires_in=expires)
+        made = client.account.keys.create(app=app, title=title, expires_in=expires_in)
     _show_new(call, made)
 
 
@@ -101,7 +103,7 @@ def rename_key(call: Call, key: str, title: str, app: str | None) -> None:
     """Give an API key another title. KEY is its id, or its title where only one has it."""
     with call.client() as client:
         known = _key(client, key, app)
-        renamed = client.account.keys.rename(app=known.app_id, key=known.id, title=title)
+        renamed = client.account.keys.rename(known.id, title, app=known.app_id)
     if call.screen.as_json:
         call.screen.answer({"key": as_json(KEY, renamed)})
         return
@@ -111,7 +113,7 @@ def rename_key(call: Call, key: str, title: str, app: str | None) -> None:
 @keys.command(
     "rotate",
     cls=UserCommand,
-    answers={"key": KEY, "secret": SECRET, "predecessor": {"id": TEXT, "expires_at": TIME_OR_NULL}},
+    answers={"key": KEY, "secret": SECRET, "predecessor": {"id": TEXT, "expires_at": TIME}},
     epilog=examples(
         "keystead keys rotate deploy --overlap 24h", "API_KEY=$(keystead keys rotate deploy --app ci --overlap 1h)"
     ),
@@ -134,7 +136,7 @@ def rotate_key(call: Call, key: str, overlap: int, app: str | None) -> None:
     """
     with call.client() as client:
         known = _key(client, key, app)
-        rotated = client.account.keys.rotate(app=known.app_id, key=known.id, overlap=overlap)
+        rotated = client.account.keys.rotate(known.id, overlap=timedelta(seconds=overlap), app=known.app_id)
     ends = rotated.predecessor_expires_at
     if call.screen.as_json:
         predecessor = {"id": known.id, "expires_at": ends}
@@ -142,7 +144,7 @@ def rotate_key(call: Call, key: str, overlap: int, app: str | None) -> None:
         return
     call.screen.print(rotated.secret.reveal())
     now = call.screen.now
-    until = f"works until {both(ends, now)}" if ends is not None and ends > now else "does not work any more"
+    until = f"works until {both(ends, now)}" if ends > now else "does not work any more"
     call.screen.tell(f"The old API key {until}. This is the new one; it is not shown again.")
 
 
@@ -160,23 +162,22 @@ def delete_key(call: Call, key: str, app: str | None, yes: bool) -> None:
     with call.client() as client:
         known = _key(client, key, app)
         confirm(call.screen, f"Delete the API key '{known.title}' ({known.hint}) of the app {known.app}", yes=yes)
-        client.account.keys.delete(app=known.app_id, key=known.id)
+        client.account.keys.delete(known.id, app=known.app_id)
     if call.screen.as_json:
         call.screen.answer({"deleted": True, "id": known.id})
         return
     call.screen.tell(f"The API key '{known.title}' is deleted and does not work any more.")
 
 
-def _keys(client: "Keystead", app: str | None) -> "list[ApiKey]":
-    found = client.account.keys.list()
-    return [key for key in found if app is None or app in {key.app, key.app_id}]
+def _keys(client: "Keystead", app: str | None) -> "tuple[ApiKey, ...]":
+    return client.account.keys.list(app)
 
 
 def _key(client: "Keystead", wanted: str, app: str | None) -> "ApiKey":
     return choose(_keys(client, app), wanted, kind="API key", identity=lambda key: key.id, names=lambda key: key.title)
 
 
-def _new(made: "NewApiKey") -> dict[str, Any]:
+def _new(made: "NewApiKey | RotatedApiKey") -> dict[str, Any]:
     return {"key": as_json(KEY, made.key), "secret": made.secret.reveal()}
 
 

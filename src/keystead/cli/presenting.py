@@ -8,19 +8,16 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, Final, Protocol
 
 import click
 
 from keystead.cli import headless, qr
-from keystead.cli.failing import Failure, failure_of, interrupted
+from keystead.cli.failing import Failure
 from keystead.cli.screen import Screen, colour_wanted, columns, is_terminal, lines, printable
+from keystead.cli.sign_ins import sign_in_as_json, tell_sign_in
 from keystead.cli.times import countdown
 from keystead.cli.waiting import Countdown
-from keystead.client._errors import KeysteadError
-from keystead.cli.sign_ins import sign_in_as_json, tell_sign_in
 from keystead.client._models import DeviceCode
 from keystead.client._store import Context, Store
 
@@ -155,16 +152,3 @@ def code_as_json(code: DeviceCode) -> dict[str, Any]:
         "expires_in": max(0, code.expires_at - int(time.time())),
         "interval": code.interval,
     }
-
-
-@contextmanager
-def failures_told(presenter: Presenter) -> Iterator[None]:
-    """Tell the presenter of whatever ends the block before its end."""
-    try:
-        yield
-    except KeysteadError as error:
-        presenter.failed(failure_of(error))
-        raise
-    except KeyboardInterrupt:
-        presenter.failed(interrupted())
-        raise

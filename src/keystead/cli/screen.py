@@ -115,10 +115,12 @@ class Screen:
 
     def fields(self, fields: Mapping[str, Cell]) -> None:
         """Print the fields of one thing, a line each; on a terminal aligned, in a pipe ``name<TAB>value``."""
+        if not fields:
+            return
         if self.for_people:
             self.print(self._block(fields))
         else:
-            self.print("\n".join(f"{name}\t{self._exact(cell)}" for name, cell in fields.items()))
+            self.print("\n".join(f"{name.strip()}\t{self._exact(cell)}" for name, cell in fields.items()))
 
     def rows(self, headings: Sequence[str], rows: Sequence[Sequence[Cell]], *, none: str) -> None:
         """Print a list; ``none`` is the sentence that is said where there is nothing in it."""

@@ -5,6 +5,7 @@ seconds. Members may be added by a later version; none is taken away or changes 
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 TEXT: Final = "text"
@@ -16,7 +17,15 @@ TIME_OR_NULL: Final = "time or null"
 SECRET: Final = "secret"  # noqa: S105 - the word, not one of them
 ANY: Final = "anything"
 
-Shape = str | Mapping[str, Any] | Sequence[Any]
+
+@dataclass(frozen=True, slots=True)
+class OrNull:
+    """This shape, or null."""
+
+    shape: "Shape"
+
+
+Shape = str | Mapping[str, Any] | Sequence[Any] | OrNull
 
 ERROR: Final = {"error": {"code": TEXT, "message": TEXT, "hint": TEXT}}
 WHOAMI: Final = {
@@ -92,6 +101,8 @@ def as_json(shape: Shape, value: Any) -> Any:
     """
     if isinstance(shape, Mapping):
         return {name: as_json(part, getattr(value, name)) for name, part in shape.items()}
+    if isinstance(shape, OrNull):
+        return None if value is None else as_json(shape.shape, value)
     if not isinstance(shape, str):
         return [as_json(shape[0], item) for item in value]
     return value.reveal() if shape == SECRET else value

@@ -21,7 +21,7 @@ def sign_in_as_json(context: Context, store: Store) -> dict[str, Any]:
         "refresh_token_expires_at": context.refresh_token_expires_at,
         "authorization_expires_at": context.authorization_expires_at,
         "also": list(context.also),
-        "store": {"kind": context.kept_in, "path": str(store.path)},
+        "store": {"kind": context.kept_in, "path": str(store.paths.credentials)},
     }
 
 
@@ -32,8 +32,17 @@ def who(context: Context) -> str:
 
 
 def tell_sign_in(screen: Screen, context: Context, store: Store) -> None:
-    """Say who is signed in now, until when, and where that is kept."""
-    screen.tell(f"Signed in as {who(context)}. This sign-in is called {printable(context.name)}.")
+    """Say who is signed in now, until when, and where that is kept (promise C2)."""
+    screen.tell(f"Signed in as {who(context)}.")
     if context.valid_until:
-        screen.tell(f"Unused, it ends {both(context.valid_until, screen.now)}.")
-    screen.tell(store.where(context.name))
+        screen.tell(f"It renews itself as you use it. Left unused, it ends at {both(context.valid_until, screen.now)}.")
+    screen.tell(f"Kept in {store.where(context.name)}, as '{printable(context.name)}'.")
+    for program in context.also:
+        screen.tell(f"Also given to {program}, in {store.also.path(program)}.")
+
+
+def tell_notices(screen: Screen, store: Store) -> None:
+    """Say what the store wants a person to know, to whoever reads standard error."""
+    for notice in store.notices:
+        screen.warn(notice)
+    store.notices.clear()

@@ -8,14 +8,17 @@ from keystead.cli.failing import failure_of, interrupted
 from keystead.cli.presenting import Presenter
 from keystead.client._credentials import BearerCredential
 from keystead.client._device import DeviceLogin
-from keystead.client._errors import KeysteadError
+from keystead.client._errors import KeysteadError, SignInRequired
 from keystead.client._keystead import Keystead
 from keystead.client._models import DeviceCode, TokenSet
 from keystead.client._oauth import revoke
 from keystead.client._store import Context, PendingSignIn, SignIn, Store
 from keystead.kernel.scopes import Scope
+from keystead.kernel.secrets import Secret
 
 CLIENT_NAME = "keystead"
+TIDY_SECONDS = 5.0
+"""How long to wait for a server that is asked to take something back on the way out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,63 +38,90 @@ class SigningIn:
     store: Store
     presenter: Presenter
 
-    def run(self, wish: Wish, *, why_no_browser: str) -> Context:
+    def run(self, wish: Wish, *, why_no_browser: str) -> None:
         """Sign in from start to end. Raises KeysteadError; then nothing was kept."""
-        with told(self.presenter):
+        with self._told():
             self.presenter.start()
-            login = self.device_login(wish)
+            self.store.prepare(wish.also)
+            login = self._login(wish)
             code = login.start()
             self.presenter.code(code, why_no_browser=why_no_browser)
-            return self._wait(login, code, wish)
+            self._wait(login, code, wish)
 
     def begin(self, wish: Wish) -> PendingSignIn:
         """Ask for a code and keep it, so that another process can wait for the decision (promise D11)."""
-        code = self.device_login(wish).start()
-        return self.store.remember_pending(wish.server, code, name=wish.name, also=wish.also)
+        self.store.prepare(wish.also)
+        login = self._login(wish)
+        return self.store.keep_pending(login.server, login.start(), name=wish.name, also=wish.also)
 
-    def resume(self, pending: PendingSignIn) -> Context:
-        """Wait for a sign-in that another process began. What was decided, or ran out, is not kept any longer."""
+    def resume(self, pending: PendingSignIn) -> None:
+        """Wait for a sign-in that another process began. One that is decided, or ran out, is forgotten."""
         wish = Wish(pending.server, pending.name, also=pending.also)
-        with told(self.presenter):
+        with self._told():
             self.presenter.start()
-            self.presenter.code(pending.code, why_no_browser="the address was given when this sign-in began")
-            return self._wait(self.device_login(wish), pending.code, wish, pending)
+            self.store.prepare(wish.also)
+            self.presenter.code(pending.code, why_no_browser="that was for the command that began this sign-in")
+            try:
+                self._wait(self._login(wish), pending.code, wish)
+            except SignInRequired:
+                self.store.drop_pending(pending.id)
+                raise
+            self.store.drop_pending(pending.id)
 
-    def device_login(self, wish: Wish) -> DeviceLogin:
+    def _login(self, wish: Wish) -> DeviceLogin:
         """Return the SDK's sign-in. All scopes are asked for unless the wish names some."""
         scopes = wish.scopes or tuple(scope.value for scope in Scope)
         return DeviceLogin(wish.server, scopes=scopes, client_name=CLIENT_NAME, ids=self.store)
 
-    def _wait(self, login: DeviceLogin, code: DeviceCode, wish: Wish, pending: PendingSignIn | None = None) -> Context:
+    def _wait(self, login: DeviceLogin, code: DeviceCode, wish: Wish) -> None:
         with self.presenter.waiting(code):
             tokens = login.wait(code)
-        context = self._keep(wish, code, tokens)
+        context = self._keep(login.server, wish, code, tokens)
         self.presenter.done(context, self.store)
-        return context
 
-    def _keep(self, wish: Wish, code: DeviceCode, tokens: TokenSet) -> Context:
+    def _keep(self, server: str, wish: Wish, code: DeviceCode, tokens: TokenSet) -> Context:
+        """Store the tokens of whoever they are for. Where that fails they are taken back: nobody would have them."""
         try:
-            with Keystead(BearerCredential(wish.server, tokens.access_token)) as client:
+            with Keystead(BearerCredential(server, tokens.access_token)) as client:
                 me = client.whoami()
-            sign_in = SignIn(wish.server, code.client_id, me.username, me.user_id, wish.name, wish.also)
-            earlier = self.store.find(sign_in.context)
+            sign_in = SignIn(server, code.client_id, me.username, me.user_id, wish.name, wish.also)
+            earlier = self._earlier(sign_in.context)
             context = self.store.save(sign_in, tokens)
         except BaseException:
-            _take_back(wish.server, tokens)
+            _take_back(server, tokens.refresh_token)
             raise
         if earlier is not None:
-            self._replace(earlier)
+            _take_back(*earlier)
         return context
 
+    def _earlier(self, name: str) -> tuple[str, Secret | None] | None:
+        """Return the sign-in that this one replaces, and which nobody would hold any more."""
+        context = self.store.find(name)
+        if context is None:
+            return None
+        try:
+            return context.server, self.store.refresh_token(context)
+        except KeysteadError:  # its keyring is locked; it ends by itself
+            return None
 
-@contextmanager
-def told(presenter: Presenter) -> Iterator[None]:
-    """Tell the presenter of whatever ends the block before its end."""
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Tell the presenter of whatever ends the block before its end."""
+        try:
+            yield
+        except KeysteadError as error:
+            self.presenter.failed(failure_of(error))
+            raise
+        except KeyboardInterrupt:
+            self.presenter.failed(interrupted())
+            raise
+
+
+def _take_back(server: str, refresh_token: Secret | None) -> None:
+    """Revoke a sign-in that nobody holds any more. What cannot be taken back ends by itself."""
+    if refresh_token is None:
+        return
     try:
-        yield
-    except KeysteadError as error:
-        presenter.failed(failure_of(error))
-        raise
-    except KeyboardInterrupt:
-        presenter.failed(interrupted())
-        raise
+        revoke(server, refresh_token, timeout=TIDY_SECONDS)
+    except KeysteadError:
+        return

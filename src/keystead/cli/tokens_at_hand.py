@@ -1,0 +1,40 @@
+"""The token that ``keystead auth token`` prints, from wherever the credential comes."""
+
+import base64
+from dataclasses import dataclass
+
+from keystead.client._credentials import Credential, StoredCredential
+from keystead.client._store import Store
+from keystead.kernel.secrets import Secret
+
+
+@dataclass(frozen=True, slots=True)
+class TokenAtHand:
+    """A token, and for how many seconds it works; None where that is not known."""
+
+    text: Secret
+    expires_in: int | None
+
+
+def token_of(credential: Credential, now: int) -> TokenAtHand:
+    """Return the token of a credential, renewed first when that is due. ``now`` is in Unix seconds.
+
+    An API key is a bearer token too (promise K11). Raises SignInRequired, NetworkError and StoreError.
+    """
+    scheme, _, text = credential.authorization().reveal().partition(" ")
+    if scheme == "Basic":
+        return TokenAtHand(Secret(base64.b64decode(text).decode().removesuffix(":")), None)
+    if not isinstance(credential, StoredCredential):
+        return TokenAtHand(Secret(text), _left(Secret(text), now))
+    context = Store.open().find(credential.name)
+    if context is None or context.access_token != Secret(text):
+        return TokenAtHand(Secret(text), _left(Secret(text), now))
+    return TokenAtHand(Secret(text), max(0, context.access_token_expires_at - now))
+
+
+def _left(token: Secret, now: int) -> int | None:
+    """Return what a token says of its own end (RFC 7519, section 4.1.4), if it says anything."""
+    from keystead.client._claims import claims_of
+
+    ends = claims_of(token.reveal()).get("exp")
+    return max(0, int(ends) - now) if isinstance(ends, (int, float)) else None
