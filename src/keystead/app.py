@@ -45,7 +45,9 @@ from keystead.kernel.settings import Settings
 from keystead.keys.routes import AppsRoutes
 from keystead.keys.service import Keys
 from keystead.oauth import openapi as oauth_openapi
+from keystead.oauth.account import DeviceRoutes
 from keystead.oauth.clients import Clients
+from keystead.oauth.connected import ConnectedDevices
 from keystead.oauth.devices import Devices
 from keystead.oauth.grants import Grants
 from keystead.oauth.metadata import MetadataRoutes
@@ -53,9 +55,11 @@ from keystead.oauth.polls import Polls
 from keystead.oauth.routes import OAuthRoutes
 from keystead.oauth.service import OAuth
 from keystead.oauth.waiting import WaitingRoom
+from keystead.sessions.account import BrowserRoutes
 from keystead.sessions.routes import SessionRoutes
 from keystead.sessions.service import Sessions
 from keystead.tokens import openapi as tokens_openapi
+from keystead.tokens.account import TokenRoutes
 from keystead.tokens.followers import Followers
 from keystead.tokens.revocations import RevocationFeed
 from keystead.tokens.routes import KeySetRoutes, RevocationRoutes
@@ -94,6 +98,7 @@ class Services:
     revocations: RevocationFeed
     balance: Balance
     oauth: OAuth
+    connected: ConnectedDevices
 
     async def aclose(self) -> None:
         """Finish what was accepted and let go of the database and of what the nodes share."""
@@ -129,7 +134,7 @@ def build_services(settings: Settings, clock: Clock, db: Database, keys: Install
     payments = OperatorCreditProvider(db=db, clock=clock, settings=settings)
     balance = Balance(db=db, clock=clock, payments=payments, audit=audit)
     waiting = WaitingRoom(None if db.hears_by_itself else db.changes, most=settings.device_polls_held)
-    clients = Clients(db=db, key=keys.clients, audit=audit)
+    clients = Clients(db=db, key=keys.clients, tokens=tokens, audit=audit)
     grants = Grants(db=db, clock=clock, key=keys.refresh, settings=settings, tokens=tokens, audit=audit)
     devices = Devices(
         db=db,
@@ -160,6 +165,7 @@ def build_services(settings: Settings, clock: Clock, db: Database, keys: Install
         revocations,
         balance,
         oauth,
+        ConnectedDevices(db=db, clock=clock, tokens=tokens, audit=audit),
     )
 
 
@@ -259,6 +265,9 @@ def build_account_api(services: Services, page: ProblemPages) -> FastAPI:
     )
     account.include_router(AppsRoutes(services.keys).router())
     account.include_router(BalanceRoutes(services.balance).router())
+    account.include_router(TokenRoutes(services.tokens).router())
+    account.include_router(BrowserRoutes(services.sessions).router())
+    account.include_router(DeviceRoutes(services.connected).router())
     return account
 
 

@@ -7,9 +7,10 @@ from pathlib import Path
 import httpx
 import pytest
 
+from keystead.kernel.scopes import ALL_SCOPES, format_scopes
 from tests.gate.serving import Furnished, dump, furnish, furnished_server, new_key, new_token
 from tests.support.browser import Browser
-from tests.support.device import CLI_SCOPE, DeviceClient
+from tests.support.device import DeviceClient
 from tests.support.server import ADA, KeysteadServer
 
 
@@ -56,7 +57,7 @@ def ring(gate: KeysteadServer) -> Ring:
     with Browser(gate.url) as browser, DeviceClient(gate.url) as device:
         browser.sign_in(ADA.username, ADA.password)
         device.register()
-        authorization = device.device_code(CLI_SCOPE)
+        authorization = device.device_code(format_scopes(ALL_SCOPES))
         browser.approve(authorization.verification_uri_complete)
         tokens = device.poll_until_decided(authorization)
         return Ring(

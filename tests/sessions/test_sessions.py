@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from keystead.kernel.problems import FormExpired
-from keystead.kernel.scopes import READ_SCOPES, Role, Scope
+from keystead.kernel.scopes import ROLE_SCOPES, Role
 from keystead.kernel.secrets import SESSION_PREFIX, keyed_hash, new_opaque
 from keystead.sessions import rules
 from keystead.sessions.models import Device
@@ -66,7 +66,7 @@ async def test_a_session_has_the_scopes_of_the_role_that_the_person_has_now(hous
     )
     found = await house.sessions.find((await sign_in(house, username="bob")).secret.reveal())
     assert found is not None
-    assert found.scopes == READ_SCOPES | {Scope.KEYS_CREATE, Scope.KEYS_DELETE}
+    assert found.scopes == ROLE_SCOPES[Role.MEMBER]
 
 
 @pytest.mark.parametrize("text", ["", "kss_", "kss_" + "a" * 49, "pwt_x", "kss_\x00", "å" * 53])

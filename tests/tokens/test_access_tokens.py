@@ -13,8 +13,10 @@ from keystead.db import Command
 from keystead.db.tables import membership, user
 from keystead.kernel.ids import new_id
 from keystead.kernel.principal import Identity, Method
-from keystead.kernel.scopes import ALL_SCOPES, ROLE_SCOPES, Role, Scope
+from keystead.kernel.scopes import ALL_SCOPES, ROLE_SCOPES, Role, Scope, Scopes, parse_scopes
 from keystead.oauth.client_ids import LONGEST_NAME, Description, client_id_of
+from keystead.tokens.rules import packed_id
+from tests.support.device import CLI_SCOPE
 from tests.support.engine import sqlite_of
 from tests.tokens.desk import PUBLIC_URL, Desk, as_role
 
@@ -55,7 +57,7 @@ async def test_an_access_token_follows_the_profile_of_rfc_9068(desk: Desk) -> No
         "client_id": CLIENT,
         "scope": "keys:read balance:add",
         "org_id": ada.organization_id,
-        "grant_id": GRANT,
+        "grant_id": packed_id(GRANT),
     }
 
 
@@ -68,18 +70,22 @@ async def test_an_access_token_tells_who_it_belongs_to(desk: Desk) -> None:
     assert principal.method is Method.ACCESS_TOKEN
     assert principal.scopes == {Scope.KEYS_READ}
     assert principal.credential_id == parts(token)[1]["jti"]
+    assert principal.grant_id == GRANT
     assert principal.expires_at == desk.clock.now() + desk.settings.access_token_ttl
 
 
-async def test_an_access_token_has_at_most_1024_characters(desk: Desk) -> None:
+@pytest.mark.parametrize(
+    ("name", "scopes"),
+    [(36, ALL_SCOPES), (LONGEST_NAME, parse_scopes(CLI_SCOPE))],
+    ids=["every scope", "the longest name"],
+)
+async def test_an_access_token_has_at_most_1024_characters(desk: Desk, name: int, scopes: Scopes) -> None:
     desk = desk.neighbour(public_url="https://" + "sign-in.department.example.org".rjust(40, "x"))
     try:
         ada = await desk.enrol("ada", Role.OWNER)
-        described = Description("n" * LONGEST_NAME, "FreeBSD", "aarch64")
+        described = Description("n" * name, "FreeBSD", "aarch64")
         client_id = client_id_of(bytes(32), described, 1)
-        issued = await desk.tokens.issue_access_token(
-            identity=ada, client_id=client_id, scopes=ALL_SCOPES, grant_id=GRANT
-        )
+        issued = await desk.tokens.issue_access_token(identity=ada, client_id=client_id, scopes=scopes, grant_id=GRANT)
         assert len(issued.token.reveal()) <= 1_024
     finally:
         desk.close()

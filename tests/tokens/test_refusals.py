@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from joserfc import jws
 from joserfc.jwk import ECKey, RSAKey
 
+from keystead.kernel.ids import new_id
 from keystead.kernel.principal import Identity
 from keystead.kernel.scopes import ALL_SCOPES, Role
 from keystead.tokens.models import Algorithm
@@ -34,7 +35,9 @@ def decoded(part: str) -> dict[str, Any]:
 
 
 async def access_token(desk: Desk, identity: Identity) -> str:
-    issued = await desk.tokens.issue_access_token(identity=identity, client_id="c", scopes=ALL_SCOPES, grant_id="grant")
+    issued = await desk.tokens.issue_access_token(
+        identity=identity, client_id="c", scopes=ALL_SCOPES, grant_id=new_id()
+    )
     return issued.token.reveal()
 
 

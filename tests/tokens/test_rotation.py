@@ -12,6 +12,7 @@ from keystead.db import Command, Query
 from keystead.db.installation import open_installation
 from keystead.db.master_secret import InstallationError
 from keystead.db.tables import audit_event, signing_key
+from keystead.kernel.ids import new_id
 from keystead.kernel.scopes import ALL_SCOPES, Role
 from keystead.kernel.secrets import Secret
 from keystead.tokens.models import Algorithm, SigningKeyRow
@@ -152,7 +153,7 @@ async def test_rotating_on_request_signs_after_the_lead_and_a_second_request_wai
 
 async def test_rotating_at_once_signs_at_once_and_refuses_no_token_of_the_old_key(desk: Desk) -> None:
     ada = await desk.enrol("ada", Role.OWNER)
-    old = await desk.tokens.issue_access_token(identity=ada, client_id="c", scopes=ALL_SCOPES, grant_id="g")
+    old = await desk.tokens.issue_access_token(identity=ada, client_id="c", scopes=ALL_SCOPES, grant_id=new_id())
     await desk.signing.rotate_now()
     fresh = await desk.signing.rotate_now(at_once=True)
 
@@ -241,7 +242,9 @@ async def test_a_key_that_has_left_verifies_nothing_any_more(desk: Desk) -> None
     ada = await desk.enrol("ada", Role.OWNER)
     patient = desk.neighbour(access_token_ttl=10**9)  # no setting allows it: a token that would outlive its key
     try:
-        issued = await patient.tokens.issue_access_token(identity=ada, client_id="c", scopes=ALL_SCOPES, grant_id="g")
+        issued = await patient.tokens.issue_access_token(
+            identity=ada, client_id="c", scopes=ALL_SCOPES, grant_id=new_id()
+        )
         old = await desk.signing.signer(Algorithm.ACCESS)
         await desk.signing.rotate_now(at_once=True)
         await desk.tokens.jwks()

@@ -12,9 +12,10 @@ from sqlalchemy import bindparam, delete, select, update
 
 from keystead.db import Command, Query
 from keystead.db.tables import audit_event, membership, revocation, short_term_token, user
+from keystead.kernel.ids import new_id
 from keystead.kernel.principal import Method
 from keystead.kernel.problems import NotFound
-from keystead.kernel.scopes import ALL_SCOPES, ROLE_SCOPES, Role
+from keystead.kernel.scopes import ALL_SCOPES, ROLE_SCOPES, Role, Scope
 from tests.support.engine import sqlite_of
 from tests.tokens.desk import PUBLIC_URL, Desk
 
@@ -57,7 +58,7 @@ async def test_a_short_term_token_tells_who_it_belongs_to(desk: Desk) -> None:
     assert principal is not None
     assert principal.identity == mel
     assert principal.method is Method.SHORT_TERM_TOKEN
-    assert principal.scopes == ROLE_SCOPES[Role.MEMBER]
+    assert principal.scopes == ROLE_SCOPES[Role.MEMBER] - {Scope.TOKENS_CREATE}
     assert principal.credential_id == issued.id
     assert principal.expires_at == issued.expires_at
 
@@ -162,7 +163,7 @@ async def test_a_person_sees_their_own_valid_tokens_and_no_others(desk: Desk) ->
 async def test_the_database_holds_nothing_that_is_a_token(desk: Desk) -> None:
     ada = await desk.enrol("ada", Role.OWNER)
     short_term = (await desk.tokens.issue_short_term(ada)).token.reveal()
-    access = await desk.tokens.issue_access_token(identity=ada, client_id="c", scopes=ALL_SCOPES, grant_id="g")
+    access = await desk.tokens.issue_access_token(identity=ada, client_id="c", scopes=ALL_SCOPES, grant_id=new_id())
     ids = await desk.db.all(COUNT, {})
     dump = "\n".join(sqlite_of(desk.db)._reads.iterdump())
     for token in (short_term, access.token.reveal()):
@@ -183,7 +184,7 @@ async def test_tokens_are_masked_wherever_they_are_printed(desk: Desk) -> None:
 async def test_a_token_goes_on_working_when_the_server_has_moved_to_another_address(desk: Desk) -> None:
     ada = await desk.enrol("ada", Role.OWNER)
     short_term = (await desk.tokens.issue_short_term(ada)).token.reveal()
-    access = await desk.tokens.issue_access_token(identity=ada, client_id="c", scopes=ALL_SCOPES, grant_id="g")
+    access = await desk.tokens.issue_access_token(identity=ada, client_id="c", scopes=ALL_SCOPES, grant_id=new_id())
     moved = desk.neighbour(public_url="https://sign-in.example.com")
     try:
         assert await moved.tokens.find(short_term) is not None

@@ -10,6 +10,7 @@ from keystead.kernel.problems import Conflict, InvalidClient
 from keystead.oauth import store
 from keystead.oauth.client_ids import BUILT_IN, Description, client_id_of, read_client_id, read_description
 from keystead.oauth.models import Client, Standing
+from keystead.tokens.service import Tokens
 
 DELETED: Final = "Unknown client_id. It was deleted here: register the client again."
 _REMEMBERED: Final = 1_024
@@ -19,9 +20,10 @@ _REMEMBERED: Final = 1_024
 class Clients:
     """The clients of device sign-in."""
 
-    def __init__(self, *, db: Database, key: bytes, audit: AuditLog) -> None:
-        """``key`` makes and reads client ids."""
+    def __init__(self, *, db: Database, key: bytes, tokens: Tokens, audit: AuditLog) -> None:
+        """``key`` makes and reads client ids; ``tokens`` ends what the clients that are deleted made."""
         self._db = db
+        self._tokens = tokens
         self._key = key
         self._audit = audit
         # A client sends its id with every request; to read it costs more than to look it up.
@@ -57,6 +59,7 @@ class Clients:
                 raise InvalidClient(DELETED)
             await tx.run(store.NEXT_GENERATION, {"fingerprint": fingerprint})
             await tx.run(store.FORGET_DEVICES_OF_CLIENT, {"client": client_id})
+            await self._tokens.end_with_client(tx, client_id)
             await tx.run(store.DELETE_GRANTS_OF_CLIENT, {"client": client_id})
             await self._audit.record(tx, "client:delete", target=client_id)
 

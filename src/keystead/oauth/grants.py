@@ -136,8 +136,8 @@ class Grants:
     async def revoke(self, token: str, *, address: str | None = None) -> None:
         """End the grant behind a refresh token, whichever of its generations it is; unknown tokens are ignored.
 
-        When this returns, nothing of the grant's refresh side works; access tokens already out live on until they
-        expire (RFC 7009, section 2.1; promise R7).
+        When this returns, nothing of the grant's refresh side works, nor the short-term tokens that were made under it;
+        access tokens already out live on until they expire (RFC 7009, section 2.1; promise R7).
         """
         locator = read_refresh_token(self._key, token)
         if locator is None:
@@ -147,6 +147,7 @@ class Grants:
         async def work(tx: Transaction) -> None:
             owner = await tx.one(store.DELETE_GRANT, {"grant_id": grant_id})
             if owner is not None:
+                tokens = await self._tokens.end_with_grant(tx, grant_id)
                 await self._audit.record(
                     tx,
                     "grant:revoke",
@@ -155,6 +156,7 @@ class Grants:
                     target=grant_id,
                     address=address,
                     client_id=owner.client_id,
+                    tokens=tokens,
                 )
                 await tx.announce(f"grant:{grant_id}")
 
@@ -180,6 +182,7 @@ class Grants:
             if outcome is not RefreshOutcome.REUSE:
                 return outcome is RefreshOutcome.ENDED
             await tx.run(store.END_GRANT, {"grant_id": grant_id, "now": now, "because": "reuse"})
+            tokens = await self._tokens.end_with_grant(tx, grant_id)
             await self._audit.record(
                 tx,
                 "grant:reuse",
@@ -190,6 +193,7 @@ class Grants:
                 client_id=grant.client_id,
                 generation=generation,
                 newest=grant.generation,
+                tokens=tokens,
             )
             await tx.announce(f"grant:{grant_id}")
             return True

@@ -36,6 +36,18 @@ class EndedSession:
 
 
 @dataclass(frozen=True, slots=True)
+class BrowserSession:
+    """A session as its owner sees it. Times are in Unix seconds; ``expires_at`` is when it ends in any case."""
+
+    id: str
+    created_at: int
+    last_used_at: int
+    expires_at: int
+    address: str
+    user_agent: str
+
+
+@dataclass(frozen=True, slots=True)
 class SessionHolder(Identity):
     """Whose session it is and, in the same row, the session. Times are in Unix seconds."""
 
@@ -57,6 +69,23 @@ class PasswordSignIn(BaseModel):
 
     username: str = Field(description="The user name or the e-mail address.", min_length=1, max_length=320)
     password: SecretStr = Field(description="The password.", min_length=1, max_length=1_024)
+
+
+class SessionItem(BaseModel):
+    """A browser in which you are signed in."""
+
+    session_id: str = Field(description="The id of the session.")
+    created_at: int = Field(description="When you signed in, in Unix seconds.")
+    last_used_at: int = Field(description="When the session was last used, in Unix seconds, at most two minutes stale.")
+    expires_at: int = Field(description="When the session ends unless it is used before, in Unix seconds.")
+    address: str = Field(description="The address from which you signed in.")
+    user_agent: str = Field(description="What the browser called itself.")
+
+
+class SessionList(BaseModel):
+    """What GET /sessions answers."""
+
+    sessions: list[SessionItem] = Field(description="The browsers in which you are signed in, the oldest first.")
 
 
 class SignedOut(BaseModel):

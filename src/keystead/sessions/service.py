@@ -3,6 +3,7 @@
 import logging
 import secrets
 from collections.abc import Sequence
+from dataclasses import replace
 
 from keystead.accounts.models import Membership, User
 from keystead.accounts.service import Accounts
@@ -11,13 +12,13 @@ from keystead.db import Database, Transaction
 from keystead.db.installation import Keys
 from keystead.kernel.clock import Clock
 from keystead.kernel.ids import new_id
-from keystead.kernel.principal import Method, Principal
+from keystead.kernel.principal import Identity, Method, Principal
 from keystead.kernel.problems import Forbidden, NotFound, WrongSignIn
 from keystead.kernel.scopes import ROLE_SCOPES, Role
 from keystead.kernel.secrets import SESSION_PREFIX, Secret, is_opaque, keyed_hash, new_opaque
 from keystead.kernel.settings import Settings
 from keystead.sessions import rules, store
-from keystead.sessions.models import Device, SignedIn
+from keystead.sessions.models import BrowserSession, Device, EndedSession, SignedIn
 from keystead.wire.limiter import Limiter, limit_key_of_address
 
 _log = logging.getLogger(__name__)
@@ -106,23 +107,47 @@ class Sessions:
             store.RECORD_USE, [{"session_id": session_id, "at": at} for session_id, at, _ in sorted(uses)]
         )
 
+    async def list_own(self, identity: Identity) -> list[BrowserSession]:
+        """Return a person's sessions in their organization, the oldest first; each with when it ends if not used."""
+        found = await self._db.all(store.SESSIONS_OF, _mine(identity))
+        ends = {
+            one.id: rules.ends_at(last_used_at=one.last_used_at, expires_at=one.expires_at, idle=self._idle)
+            for one in found
+        }
+        now = self._clock.now()
+        return [replace(one, expires_at=ends[one.id]) for one in found if ends[one.id] > now]
+
+    async def end_own(self, session_id: str, identity: Identity, *, address: str | None = None) -> None:
+        """End a person's own session in their organization; it is refused from now on. Raises NotFound otherwise."""
+
+        async def work(tx: Transaction) -> None:
+            ended = await tx.one(store.END_MINE, {"session_id": session_id, **_mine(identity)})
+            if ended is None:
+                raise NotFound("You have no session with this id.")
+            await self._tell_of_end(tx, ended, address)
+
+        await self._db.write(work)
+
     async def sign_out(self, session_id: str, *, address: str | None = None) -> None:
         """End a session. One that has ended already is no mistake."""
 
         async def work(tx: Transaction) -> None:
             ended = await tx.one(store.END_BY_ID, {"session_id": session_id})
             if ended is not None:
-                await tx.announce(f"credential:{ended.id}")
-                await self._audit.record(
-                    tx,
-                    "session:delete",
-                    actor_id=ended.user_id,
-                    organization_id=ended.organization_id,
-                    target=ended.id,
-                    address=address,
-                )
+                await self._tell_of_end(tx, ended, address)
 
         await self._db.write(work)
+
+    async def _tell_of_end(self, tx: Transaction, ended: EndedSession, address: str | None) -> None:
+        await tx.announce(f"credential:{ended.id}")
+        await self._audit.record(
+            tx,
+            "session:delete",
+            actor_id=ended.user_id,
+            organization_id=ended.organization_id,
+            target=ended.id,
+            address=address,
+        )
 
     async def end_all(self, tx: Transaction, user_id: str) -> None:
         """End every session of a user."""
@@ -224,3 +249,7 @@ class Sessions:
 
     def _hash(self, text: str) -> bytes:
         return keyed_hash(self._keys.credentials, text)
+
+
+def _mine(identity: Identity) -> dict[str, str]:
+    return {"user_id": identity.user_id, "organization_id": identity.organization_id}

@@ -68,7 +68,10 @@ class Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class AccessClaims(msgspec.Struct, frozen=True):
-    """The claims of an access token (RFC 9068, section 2.2), the organization and the grant it was issued under."""
+    """The claims of an access token (RFC 9068, section 2.2), the organization and the grant it was issued under.
+
+    ``grant_id`` is packed, and ``jti`` is short, so that a token with every scope fits in 1 KB (promise C3).
+    """
 
     iss: str
     sub: str
@@ -82,8 +85,11 @@ class AccessClaims(msgspec.Struct, frozen=True):
     grant_id: str
 
 
-class ShortTermClaims(msgspec.Struct, frozen=True):
-    """The claims of a short-term token; ``platform_host`` lets a client find its server from the token alone."""
+class ShortTermClaims(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The claims of a short-term token; ``platform_host`` lets a client find its server from the token alone.
+
+    ``scope`` is what it may do at most (RFC 8693, section 4.2); without it, what its owner's role allows.
+    """
 
     iss: str
     sub: str
@@ -92,6 +98,7 @@ class ShortTermClaims(msgspec.Struct, frozen=True):
     iat: int
     jti: str
     platform_host: str
+    scope: str | None = None
 
 
 class RevocationClaims(msgspec.Struct, frozen=True):
@@ -119,11 +126,35 @@ class IssuedAccessToken(NamedTuple):
 
 
 class IssuedShortTermToken(NamedTuple):
-    """A fresh short-term token, its id, and the Unix second at which it ends."""
+    """A fresh short-term token, its id, and the Unix seconds at which it was made and at which it ends."""
 
     id: str
     token: Secret
+    created_at: int
     expires_at: int
+
+
+class TokenItem(BaseModel):
+    """A short-term token in a list, without its text."""
+
+    token_id: str = Field(description="The id of the token, which is its `jti`.")
+    created_at: int = Field(description="When the token was made, in Unix seconds.")
+    expires_at: int = Field(description="When the token expires, in Unix seconds.")
+
+
+class TokenList(BaseModel):
+    """What GET /tokens answers."""
+
+    tokens: list[TokenItem] = Field(description="Your short-term tokens that are valid, the newest first.")
+
+
+class CreatedTokenBody(TokenItem):
+    """What POST /tokens answers: the one time that the token itself is shown."""
+
+    raw_token: str = Field(
+        description="The token. It is shown this once and cannot be read again.",
+        json_schema_extra={"format": "password"},
+    )
 
 
 class RsaPublicKey(BaseModel):

@@ -3,10 +3,12 @@
 import base64
 import binascii
 import re
+import uuid
 from typing import Final
 
 import msgspec
 
+from keystead.kernel.scopes import ROLE_SCOPES, Role, Scope, Scopes, format_scopes, stored_scopes
 from keystead.tokens.models import AccessClaims, Header, ShortTermClaims, SigningKeyRow
 
 LONGEST_TOKEN_LIFE: Final = 86_400
@@ -14,6 +16,9 @@ LONGEST_TOKEN_LIFE: Final = 86_400
 
 CLOCK_DIFFERENCE: Final = 60
 """Seconds by which the clocks of two machines may differ (promise J5)."""
+
+JTI_BYTES: Final = 12
+"""The random bytes of an access token's id, which names it in memory alone."""
 
 LONGEST_TOKEN: Final = 4_096
 """Characters; longer text is no token of ours, whose access tokens have at most 1,024 (promise C3)."""
@@ -63,9 +68,33 @@ def read_header(text: str) -> Header | None:
         return None
 
 
+def packed_id(text: str) -> str:
+    """Return an id, a UUID in its canonical form, as 22 characters."""
+    return base64.urlsafe_b64encode(uuid.UUID(text).bytes).decode().rstrip("=")
+
+
+def unpacked_id(packed: str) -> str | None:
+    """Return the id that ``packed_id`` packed, or None for any other text."""
+    try:
+        return str(uuid.UUID(bytes=base64.urlsafe_b64decode(packed + "==")))
+    except ValueError:
+        return None
+
+
 def account_audience(issuer: str) -> str:
     """Return the audience of access tokens: the Account API of the server that issues them."""
     return f"{issuer}/account"
+
+
+def handed_on(scopes: Scopes) -> str:
+    """Return the scopes of a short-term token that somebody with these makes: all but the one to make another."""
+    return format_scopes(scopes - {Scope.TOKENS_CREATE})
+
+
+def short_term_scopes(claimed: str | None, role: Role) -> Scopes:
+    """Return what a short-term token can do: no more than it says, if it says anything, nor than the role allows."""
+    most = ROLE_SCOPES[role] - {Scope.TOKENS_CREATE}
+    return most if claimed is None else most & stored_scopes(claimed)
 
 
 def read_access_claims(payload: bytes, *, now: int) -> AccessClaims | None:

@@ -1,6 +1,7 @@
 """The use cases: the keys that sign now and next, issuing tokens, taking them back, and who a token belongs to."""
 
 import asyncio
+import secrets
 from collections.abc import Callable, Iterable
 
 import msgspec
@@ -12,11 +13,11 @@ from keystead.db.installation import Keys
 from keystead.kernel.clock import Clock
 from keystead.kernel.ids import new_id
 from keystead.kernel.principal import Identity, Method, Principal
-from keystead.kernel.problems import NotFound, Unavailable
-from keystead.kernel.scopes import ROLE_SCOPES, Role, Scopes, format_scopes, grantable, stored_scopes
+from keystead.kernel.problems import CredentialNotAllowed, NotFound, Unavailable
+from keystead.kernel.scopes import Role, Scopes, format_scopes, grantable, stored_scopes
 from keystead.kernel.secrets import Secret
 from keystead.kernel.settings import Settings
-from keystead.tokens import rules, store
+from keystead.tokens import derived, rules, store
 from keystead.tokens.followers import REVOKED_TOKENS
 from keystead.tokens.models import (
     TOKEN_TYPES,
@@ -200,11 +201,11 @@ class Tokens:
             aud=rules.account_audience(self._issuer),
             exp=now + lifetime,
             iat=now,
-            jti=new_id(),
+            jti=secrets.token_urlsafe(rules.JTI_BYTES),
             client_id=client_id,
             scope=format_scopes(scopes),
             org_id=identity.organization_id,
-            grant_id=grant_id,
+            grant_id=rules.packed_id(grant_id),
         )
         return IssuedAccessToken(Secret(signer.sign(claims)), lifetime)
 
@@ -213,32 +214,42 @@ class Tokens:
     ) -> IssuedShortTermToken:
         """Return a fresh short-term token for a person in their organization, and keep its row.
 
-        ``lifetime`` is in seconds; it is at most, and by default, the setting ``short_term_token_ttl``. Raises
-        Unavailable.
+        It may do all that the person's role allows. ``lifetime`` is in seconds; it is at most, and by default, the
+        setting ``short_term_token_ttl``. Raises Unavailable.
         """
+        return await self._issue(identity, lifetime, address, None)
+
+    async def issue_derived(self, maker: Principal, *, address: str | None = None) -> IssuedShortTermToken:
+        """Return a fresh short-term token that can do no more than the access token that asks for it.
+
+        It ends with the grant behind that token. Raises CredentialNotAllowed for any other kind of credential,
+        Unauthenticated when the grant has ended, Conflict when it has too many tokens, and Unavailable.
+        """
+        if maker.method is not Method.ACCESS_TOKEN or maker.grant_id is None:
+            raise CredentialNotAllowed()
+        return await self._issue(maker.identity, None, address, maker)
+
+    async def _issue(
+        self, identity: Identity, lifetime: int | None, address: str | None, maker: Principal | None
+    ) -> IssuedShortTermToken:
         signer = await self._signing.signer(Algorithm.SHORT_TERM)
         now = self._clock.now()
         longest = self._settings.short_term_token_ttl
-        expires_at = now + min(longest, longest if lifetime is None else lifetime)
+        latest = now + min(longest, longest if lifetime is None else lifetime)
         token_id = new_id()
-        claims = ShortTermClaims(
-            iss=self._issuer,
-            sub=identity.user_id,
-            aud=self._issuer,
-            exp=expires_at,
-            iat=now,
-            jti=token_id,
-            platform_host=rules.platform_host(self._issuer),
-        )
-        row = {
-            "id": token_id,
-            "user_id": identity.user_id,
-            "organization_id": identity.organization_id,
-            "created_at": now,
-            "expires_at": expires_at,
-        }
+        scope = None if maker is None else rules.handed_on(maker.scopes)
+        grant_id = None if maker is None else maker.grant_id
 
-        async def work(tx: Transaction) -> None:
+        async def work(tx: Transaction) -> int:
+            expires_at = latest if maker is None else min(latest, await derived.end_of_grant(tx, maker, now))
+            row = {
+                "id": token_id,
+                "user_id": identity.user_id,
+                "organization_id": identity.organization_id,
+                "grant_id": grant_id,
+                "created_at": now,
+                "expires_at": expires_at,
+            }
             await tx.run(store.ADD_SHORT_TERM_TOKEN, row)
             await self._audit.record(
                 tx,
@@ -248,10 +259,31 @@ class Tokens:
                 target=token_id,
                 address=address,
                 expires_at=expires_at,
+                scope=scope,
+                grant_id=grant_id,
             )
+            return expires_at
 
-        await self._db.write(work)
-        return IssuedShortTermToken(token_id, Secret(signer.sign(claims)), expires_at)
+        expires_at = await self._db.write(work)
+        claims = ShortTermClaims(
+            iss=self._issuer,
+            sub=identity.user_id,
+            aud=self._issuer,
+            exp=expires_at,
+            iat=now,
+            jti=token_id,
+            platform_host=rules.platform_host(self._issuer),
+            scope=scope,
+        )
+        return IssuedShortTermToken(token_id, Secret(signer.sign(claims)), now, expires_at)
+
+    async def end_with_grant(self, tx: Transaction, grant_id: str) -> int:
+        """End, in ``tx``, what was made under a grant that ends, and return how many tokens that were."""
+        return await derived.end_with_grant(tx, grant_id, self._clock.now())
+
+    async def end_with_client(self, tx: Transaction, client_id: str) -> int:
+        """The same for all grants of a client, which must still be there."""
+        return await derived.end_with_client(tx, client_id, self._clock.now())
 
     async def list_short_term(self, identity: Identity) -> list[ShortTermToken]:
         """Return a person's short-term tokens in their organization that are still valid, the newest first."""
@@ -259,10 +291,13 @@ class Tokens:
         return await self._db.all(store.SHORT_TERM_TOKENS, mine)
 
     async def revoke_short_term(self, token_id: str, identity: Identity, *, address: str | None = None) -> None:
-        """End a person's own short-term token; it is refused once this returns. Raises NotFound for any other id."""
+        """End a person's own short-term token in their organization; it is refused once this returns.
+
+        Raises NotFound for any other id.
+        """
 
         async def work(tx: Transaction) -> None:
-            mine = {"id": token_id, "user_id": identity.user_id}
+            mine = {"id": token_id, "user_id": identity.user_id, "organization_id": identity.organization_id}
             expires_at = await tx.one(store.EXPIRY_OF_SHORT_TERM_TOKEN, mine)
             if expires_at is None or not await tx.run(store.REMOVE_SHORT_TERM_TOKEN, mine):
                 raise NotFound("You have no short-term token with this id.")
@@ -317,7 +352,10 @@ class Tokens:
         if identity is None:
             return None
         scopes = grantable(stored_scopes(claims.scope), Role(identity.role))
-        return Principal(identity, Method.ACCESS_TOKEN, scopes, claims.jti, claims.exp)
+        grant_id = rules.unpacked_id(claims.grant_id)
+        if grant_id is None:
+            return None
+        return Principal(identity, Method.ACCESS_TOKEN, scopes, claims.jti, claims.exp, grant_id)
 
     async def _short_term_principal(self, payload: bytes) -> Principal | None:
         now = self._clock.now()
@@ -328,7 +366,7 @@ class Tokens:
         identity = await self._db.one(store.SHORT_TERM_HOLDER, wanted)
         if identity is None:
             return None
-        scopes = ROLE_SCOPES[Role(identity.role)]
+        scopes = rules.short_term_scopes(claims.scope, Role(identity.role))
         return Principal(identity, Method.SHORT_TERM_TOKEN, scopes, claims.jti, claims.exp)
 
 

@@ -1,10 +1,10 @@
 """Statements over signing keys, short-term tokens and revoked ones, and who a token belongs to."""
 
-from sqlalchemy import bindparam, delete, func, insert, or_, select, tuple_, update
+from sqlalchemy import BigInteger, ColumnElement, bindparam, delete, func, insert, literal, or_, select, tuple_, update
 
 from keystead.db.identity import IDENTITY_COLUMNS, joined_to_identity
 from keystead.db.statements import Command, Query, insert_into
-from keystead.db.tables import revoked_token, short_term_token, signing_key
+from keystead.db.tables import oauth_grant, revocation, revoked_token, short_term_token, signing_key
 from keystead.kernel.principal import Identity
 from keystead.tokens.models import RevokedToken, ShortTermToken, SigningKeyRow
 
@@ -45,13 +45,14 @@ HAND_OVER = Command(
 
 ADD_SHORT_TERM_TOKEN = Command(insert_into(short_term_token))
 
-EXPIRY_OF_SHORT_TERM_TOKEN = Query(
-    select(_token.expires_at).where(_token.id == bindparam("id"), _token.user_id == bindparam("user_id")), int
+_MINE = (
+    _token.id == bindparam("id"),
+    _token.user_id == bindparam("user_id"),
+    _token.organization_id == bindparam("organization_id"),
 )
+EXPIRY_OF_SHORT_TERM_TOKEN = Query(select(_token.expires_at).where(*_MINE), int)
 
-REMOVE_SHORT_TERM_TOKEN = Command(
-    delete(short_term_token).where(_token.id == bindparam("id"), _token.user_id == bindparam("user_id"))
-)
+REMOVE_SHORT_TERM_TOKEN = Command(delete(short_term_token).where(*_MINE))
 
 ADD_REVOKED_TOKEN = Command(insert_into(revoked_token))
 
@@ -84,3 +85,42 @@ SHORT_TERM_HOLDER = Query(
     .where(_token.id == bindparam("id"), _token.user_id == bindparam("user_id"), _token.expires_at > bindparam("now")),
     Identity,
 )
+
+# What a client made for itself ends with its grant: three statements, however many tokens there are.
+
+END_OF_GRANT = Query(
+    select(oauth_grant.c.expires_at).where(
+        oauth_grant.c.id == bindparam("grant_id"),
+        oauth_grant.c.ended_at.is_(None),
+        oauth_grant.c.expires_at > bindparam("now"),
+    ),
+    int,
+)
+
+_valid = _token.expires_at > bindparam("now", type_=BigInteger)
+_of_grant = _token.grant_id == bindparam("grant_id")
+_of_client = _token.grant_id.in_(select(oauth_grant.c.id).where(oauth_grant.c.client_id == bindparam("client")))
+
+_some_of_grant = select(_token.id).where(_of_grant, _valid).limit(bindparam("most")).subquery()
+COUNT_OF_GRANT = Query(select(func.count().label("rows")).select_from(_some_of_grant), int)
+
+
+def _revoke(whose: ColumnElement[bool]) -> Command:
+    """Put tokens on the list of those that were taken back."""
+    found = select(_token.id, bindparam("now", type_=BigInteger), _token.expires_at).where(whose, _valid)
+    return Command(insert(revoked_token).from_select(["id", "revoked_at", "expires_at"], found))
+
+
+def _announce(whose: ColumnElement[bool]) -> Command:
+    """Tell every process of tokens that were taken back."""
+    subject = literal("credential:").concat(_token.id)
+    found = select(subject, bindparam("now", type_=BigInteger)).where(whose, _valid)
+    return Command(insert(revocation).from_select(["subject", "at"], found))
+
+
+REVOKE_OF_GRANT = _revoke(_of_grant)
+ANNOUNCE_OF_GRANT = _announce(_of_grant)
+REMOVE_OF_GRANT = Command(delete(short_term_token).where(_of_grant))
+REVOKE_OF_CLIENT = _revoke(_of_client)
+ANNOUNCE_OF_CLIENT = _announce(_of_client)
+REMOVE_OF_CLIENT = Command(delete(short_term_token).where(_of_client))
