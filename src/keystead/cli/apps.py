@@ -58,7 +58,7 @@ def delete_app(call: Call, app: str, yes: bool) -> None:
     """Delete an app together with its API keys, which stop working at once. APP is its name or its id."""
     with call.client() as client:
         known = choose(
-            client.account.apps.list(), app, kind="app", identity=lambda one: one.id, names=lambda one: one.name
+            client.account.apps.list(), app, kind="app", identity=lambda one: one.id, names=lambda one: (one.name,)
         )
         confirm(call.screen, f"Delete the app '{known.name}' and all of its API keys", yes=yes)
         client.account.apps.delete(known.id)

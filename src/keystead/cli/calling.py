@@ -62,13 +62,15 @@ class UserCommand(click.Command):
         """Add the common options behind the command's own."""
         super().__init__(*args, **kwargs)
         self.answers = answers
+        self._shares = tuple(shares)
         self.params += [_SHARED[name]() for name in shares]
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
         own = dict(ctx.params)
-        screen = Screen(as_json=own.pop(JSON, False))
-        call = Call(screen, context=own.pop(CONTEXT, None), server=own.pop(SERVER, None))
+        shared = {name: own.pop(name) for name in self._shares}
+        screen = Screen(as_json=shared.get(JSON, False))
+        call = Call(screen, context=shared.get(CONTEXT), server=shared.get(SERVER))
         return None if self.callback is None else ctx.invoke(self.callback, call, **own)
 
 

@@ -34,12 +34,12 @@ def list_contexts(call: Call) -> None:
         return
     rows = [
         (
-            *("current" if one.name == current else "", one.name, one.server, one.username, one.organization),
-            *(Time(one.valid_until or None, never="unknown"), one.kept_in),
+            *(one.name, one.server, one.username, one.organization),
+            *(Time(one.valid_until or None, never="unknown"), one.kept_in, "current" if one.name == current else ""),
         )
         for one in found
     ]
-    headings = ("", "NAME", "SERVER", "USER", "ORGANIZATION", "ENDS UNUSED", "KEPT IN")
+    headings = ("NAME", "SERVER", "USER", "ORGANIZATION", "ENDS UNUSED", "KEPT IN", "")
     call.screen.rows(headings, rows, none="Nobody is signed in here. Sign in: keystead login ADDRESS")
 
 

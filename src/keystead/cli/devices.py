@@ -55,7 +55,7 @@ def revoke_device(call: Call, device_id: str, yes: bool) -> None:
     """
     with call.client() as client:
         found = client.account.devices.list()
-        known = choose(found, device_id, kind="device", identity=lambda one: one.id, names=lambda one: one.id)
+        known = choose(found, device_id, kind="device", identity=lambda one: one.id, names=lambda one: ())
         which = f"'{known.client}' at {known.address}" + (", which is this one" if known.current else "")
         confirm(call.screen, f"Sign out the device {which}", yes=yes)
         client.account.devices.revoke(known.id)

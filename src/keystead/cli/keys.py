@@ -100,7 +100,7 @@ def create_key(call: Call, app: str, title: str, expires: int | None) -> None:
 @click.option("--title", required=True, help="The new title.")
 @app_filter
 def rename_key(call: Call, key: str, title: str, app: str | None) -> None:
-    """Give an API key another title. KEY is its id, or its title where only one has it."""
+    """Give an API key another title. KEY is its id, or its title or hint where only one has it."""
     with call.client() as client:
         known = _key(client, key, app)
         renamed = client.account.keys.rename(known.id, title, app=known.app_id)
@@ -132,7 +132,7 @@ def rotate_key(call: Call, key: str, overlap: int, app: str | None) -> None:
     """Replace an API key by a new one and print that. It is not shown again.
 
     The new key has the same title, owner and expiry. The old one works until the overlap is over. KEY is its id, or
-    its title where only one has it.
+    its title or hint where only one has it.
     """
     with call.client() as client:
         known = _key(client, key, app)
@@ -158,7 +158,7 @@ def rotate_key(call: Call, key: str, overlap: int, app: str | None) -> None:
 @app_filter
 @yes_option
 def delete_key(call: Call, key: str, app: str | None, yes: bool) -> None:
-    """Delete an API key. It stops working at once. KEY is its id, or its title where only one has it."""
+    """Delete an API key. It stops working at once. KEY is its id, or its title or hint where only one has it."""
     with call.client() as client:
         known = _key(client, key, app)
         confirm(call.screen, f"Delete the API key '{known.title}' ({known.hint}) of the app {known.app}", yes=yes)
@@ -174,7 +174,15 @@ def _keys(client: "Keystead", app: str | None) -> "tuple[ApiKey, ...]":
 
 
 def _key(client: "Keystead", wanted: str, app: str | None) -> "ApiKey":
-    return choose(_keys(client, app), wanted, kind="API key", identity=lambda key: key.id, names=lambda key: key.title)
+    """Return the key with this id, or the only one with this title or hint (promise K9)."""
+    found = _keys(client, app)
+    return choose(
+        found,
+        wanted.replace("...", "…"),
+        kind="API key",
+        identity=lambda key: key.id,
+        names=lambda key: (key.title, key.hint),
+    )
 
 
 def _new(made: "NewApiKey | RotatedApiKey") -> dict[str, Any]:

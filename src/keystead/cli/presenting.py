@@ -31,8 +31,11 @@ class Presenter(Protocol):
     def start(self) -> None:
         """Tell that it begins."""
 
-    def code(self, code: DeviceCode, *, why_no_browser: str) -> None:
-        """Tell where to go, and open a browser unless there is a reason not to."""
+    def code(self, code: DeviceCode, *, why_no_browser: str | None) -> None:
+        """Tell where to go, and open a browser unless there is a reason not to.
+
+        None stands for a sign-in that is taken up again: whoever began it has been told.
+        """
 
     def waiting(self, code: DeviceCode) -> Countdown:
         """Tell that somebody must decide now, for as long as the context lasts."""
@@ -51,9 +54,9 @@ class ForPrograms:
         """Print ``auth_start``."""
         self.event("auth_start")
 
-    def code(self, code: DeviceCode, *, why_no_browser: str) -> None:
+    def code(self, code: DeviceCode, *, why_no_browser: str | None) -> None:
         """Print ``device_code``."""
-        wanted = not why_no_browser
+        wanted = why_no_browser == ""
         opened = wanted and headless.open_browser(code.verification_uri_complete)
         self.event("device_code", **code_as_json(code), browser_open_attempted=wanted, browser_opened=opened)
 
@@ -87,9 +90,11 @@ class ForPeople:
     def start(self) -> None:
         """Say nothing yet: the address comes first."""
 
-    def code(self, code: DeviceCode, *, why_no_browser: str) -> None:
+    def code(self, code: DeviceCode, *, why_no_browser: str | None) -> None:
         """Say where to go and what to type there; the address comes before anything that takes time."""
         tell_code(self._screen, code)
+        if why_no_browser is None:
+            return
         if not why_no_browser:
             if headless.open_browser(code.verification_uri_complete):
                 self._screen.tell("A browser was asked to open that page for you.")

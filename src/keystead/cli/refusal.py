@@ -1,4 +1,4 @@
-"""A refusal: one plain sentence on standard error, and exit code 1."""
+"""A refusal: one plain sentence on standard error, and an exit code."""
 
 from typing import IO, Any
 
@@ -13,3 +13,9 @@ class Refusal(click.ClickException):
     def show(self, file: IO[Any] | None = None) -> None:
         """Print the sentence."""
         click.echo(self.format_message(), file=file, err=file is None)
+
+
+class Mistake(Refusal):
+    """The command is written well, but what it names cannot be meant as it stands."""
+
+    exit_code = 2

@@ -51,7 +51,7 @@ def revoke_session(call: Call, session_id: str, yes: bool) -> None:
     """Sign a browser out, at once. ID is what keystead sessions list shows."""
     with call.client() as client:
         found = client.account.sessions.list()
-        known = choose(found, session_id, kind="session", identity=lambda one: one.id, names=lambda one: one.id)
+        known = choose(found, session_id, kind="session", identity=lambda one: one.id, names=lambda one: ())
         confirm(call.screen, f"Sign out the browser '{known.user_agent}' at {known.address}", yes=yes)
         client.account.sessions.revoke(known.id)
     if call.screen.as_json:

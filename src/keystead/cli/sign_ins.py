@@ -36,7 +36,9 @@ def tell_sign_in(screen: Screen, context: Context, store: Store) -> None:
     screen.tell(f"Signed in as {who(context)}.")
     if context.valid_until:
         screen.tell(f"It renews itself as you use it. Left unused, it ends at {both(context.valid_until, screen.now)}.")
-    screen.tell(f"Kept in {store.where(context.name)}, as '{printable(context.name)}'.")
+    if not any(str(store.paths.credentials) in notice for notice in store.notices):
+        screen.tell(f"Kept in {store.where(context.name)}.")
+    screen.tell(f"Its name here is '{printable(context.name)}'.")
     for program in context.also:
         screen.tell(f"Also given to {program}, in {store.also.path(program)}.")
 

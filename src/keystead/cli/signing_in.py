@@ -60,7 +60,7 @@ class SigningIn:
         with self._told():
             self.presenter.start()
             self.store.prepare(wish.also)
-            self.presenter.code(pending.code, why_no_browser="that was for the command that began this sign-in")
+            self.presenter.code(pending.code, why_no_browser=None)
             try:
                 self._wait(self._login(wish), pending.code, wish)
             except SignInRequired:
