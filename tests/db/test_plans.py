@@ -39,12 +39,22 @@ ANSWERS_A_LIST: Final = {
     "keys.store.APPS_OF_ORGANIZATION",
     "keys.store.DELETE_KEYS_OF_APP",
     "keys.store.KEYS_OF_APP",
+    "keys.store.KEYS_OF_ORGANIZATION",
     "keys.store.KEYS_OF_USER",
+    "oauth.connected.DEVICES_OF",
     "oauth.store.DELETE_GRANTS_OF_CLIENT",
     "oauth.store.GUESSES",
     "sessions.store.END_ALL_OF_USER",
+    "sessions.store.SESSIONS_OF",
+    "tokens.store.ANNOUNCE_OF_CLIENT",
+    "tokens.store.ANNOUNCE_OF_GRANT",
+    "tokens.store.COUNT_OF_GRANT",
     "tokens.store.COUNT_REVOKED",
+    "tokens.store.REMOVE_OF_CLIENT",
+    "tokens.store.REMOVE_OF_GRANT",
     "tokens.store.REVOKED_TOKENS",
+    "tokens.store.REVOKE_OF_CLIENT",
+    "tokens.store.REVOKE_OF_GRANT",
     "tokens.store.SHORT_TERM_TOKENS",
 }
 """What looks for several rows, by an index that leads to them. Everything else looks for one row at a time."""
@@ -56,7 +66,10 @@ SORTS: Final = READS_ALL | {
     "balance.store.LEDGER",
     "keys.store.APPS_OF_ORGANIZATION",
     "keys.store.KEYS_OF_APP",
+    "keys.store.KEYS_OF_ORGANIZATION",
     "keys.store.KEYS_OF_USER",
+    "oauth.connected.DEVICES_OF",
+    "sessions.store.SESSIONS_OF",
     "tokens.store.SHORT_TERM_TOKENS",
 }
 ENDS_EARLY: Final = {

@@ -12,7 +12,9 @@ from keystead.wire.forms import FORM
 from tests.gate.conftest import Ring
 from tests.gate.endpoints import JSON, Endpoint, endpoints
 from tests.gate.serving import Furnished, ask, dump, furnished_server, new_key, new_token
-from tests.support.server import KeysteadServer
+from tests.support.browser import Browser
+from tests.support.device import CLI_SCOPE, DeviceClient
+from tests.support.server import ADA, KeysteadServer
 from tests.wire.shapes import check_refusal
 
 PUBLIC = {
@@ -57,10 +59,20 @@ def everything(furnished: Furnished, tmp_path_factory: pytest.TempPathFactory) -
 
 @pytest.fixture(scope="module")
 def ids(site: KeysteadServer) -> dict[str, str]:
-    """Give an app and a key of acme."""
+    """Give an app and a key of acme, and a short-term token, a session and a device of ada's."""
     key_id, _ = new_key(site.data, site.url, "ada")
-    app_id = ask(site.data, "SELECT app_id FROM api_key WHERE id = ?", key_id)[0]
-    return {"app_id": app_id, "api_key_id": key_id, "code": "internal", "name": "keystead.css"}
+    new_token(site.data, site.url, "ada")
+    with Browser(site.url) as browser, DeviceClient(site.url) as device:
+        browser.sign_in(ADA.username, ADA.password)
+        device.register()
+        authorization = device.device_code(CLI_SCOPE)
+        browser.approve(authorization.verification_uri_complete)
+        device.poll_until_decided(authorization)
+    found = {"api_key_id": key_id, "code": "internal", "name": "keystead.css"}
+    found["app_id"] = ask(site.data, "SELECT app_id FROM api_key WHERE id = ?", key_id)[0]
+    for name, table in (("token_id", "short_term_token"), ("session_id", "session"), ("device_id", "oauth_grant")):
+        found[name] = ask(site.data, f"SELECT id FROM {table} ORDER BY id DESC LIMIT 1")[0]  # noqa: S608
+    return found
 
 
 def claims(furnished: Furnished) -> dict[str, str | int]:
@@ -90,6 +102,7 @@ def claims(furnished: Furnished) -> dict[str, str | int]:
         "token": "pwr_x",
         "grant_type": "refresh_token",
         "refresh_token": "pwr_x",
+        "overlap_seconds": 0,
     }
 
 
@@ -149,7 +162,7 @@ def test_the_acting_person_and_organization_come_from_the_credential_and_never_f
     assert ask(site.data, "SELECT COUNT(*) FROM ledger_entry WHERE organization_id = ?", furnished.acme) == [0]
 
 
-def test_another_organizations_apps_and_keys_are_404_and_stay_as_they_are(
+def test_what_is_another_organizations_or_somebody_elses_is_404_and_stays_as_it_is(
     site: KeysteadServer, furnished: Furnished, everything: tuple[Endpoint, ...], ids: dict[str, str]
 ) -> None:
     eve = {"Authorization": f"Bearer {new_token(site.data, site.url, 'eve')}"}
@@ -161,7 +174,7 @@ def test_another_organizations_apps_and_keys_are_404_and_stay_as_they_are(
             answer = httpx.request(one.method, site.url + one.at(ids), json=body, headers=eve)
             assert answer.status_code == 404, str(one)
             tried += 1
-    assert tried >= 4
+    assert tried >= 9
     assert dump(site.data) == before
 
 
@@ -170,7 +183,7 @@ def test_the_account_api_takes_bearer_tokens_and_no_other_credential(
     http: httpx.Client, ring: Ring, everything: tuple[Endpoint, ...], furnished: Furnished, kind: str
 ) -> None:
     sent = {"Cookie": f"cloud.sso={ring.session}"} if kind == "session" else {"x-api-key": ring.api_key}
-    values = {"app_id": new_id(), "api_key_id": new_id()}
+    values = {name: new_id() for one in everything for name in one.parameters}
     for one in everything:
         if one.guarded and one.path.startswith("/account/"):
             body = claims(furnished) if one.reads else None

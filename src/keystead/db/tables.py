@@ -103,13 +103,14 @@ session = Table(
     metadata,
     _text("id", primary_key=True),
     _blob("secret_hash", unique=True),
-    _text("user_id", ForeignKey("user.id"), index=True),
+    _text("user_id", ForeignKey("user.id")),
     _text("organization_id", ForeignKey("organization.id")),
     _number("created_at"),
     _number("last_used_at"),
     _number("expires_at", index=True),
     _text("address"),
     _text("user_agent"),
+    Index(None, "user_id", "id", unique=True),
 )
 
 app = Table(
@@ -215,7 +216,7 @@ oauth_grant = Table(
     metadata,
     _text("id", primary_key=True),
     _text("client_id", ForeignKey("client.id"), index=True),
-    _text("user_id", ForeignKey("user.id"), index=True),
+    _text("user_id", ForeignKey("user.id")),
     _text("organization_id", ForeignKey("organization.id")),
     _text("scopes"),
     _text("address"),
@@ -226,6 +227,7 @@ oauth_grant = Table(
     _number("refresh_expires_at"),
     _number("ended_at", nullable=True),
     _text("ended_because", nullable=True),
+    Index(None, "user_id", "id", unique=True),
 )
 
 balance = Table(

@@ -98,7 +98,12 @@ KEY_BY_ID: Final = Query(_KEY.where(api_key.c.id == bindparam("key_id")), ApiKey
 
 OWNER_OF_KEY: Final = Query(
     select(membership.c.role, user.c.platform_admin)
-    .select_from(joined_to_identity(api_key))
+    .select_from(api_key)
+    .join(user, (user.c.id == api_key.c.user_id) & user.c.disabled_at.is_(None))
+    .join(
+        membership,
+        (membership.c.user_id == api_key.c.user_id) & (membership.c.organization_id == api_key.c.organization_id),
+    )
     .where(api_key.c.id == bindparam("key_id")),
     KeyOwner,
 )

@@ -252,7 +252,7 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_oauth_grant_client_id"), "oauth_grant", ["client_id"], unique=False)
     op.create_index(op.f("ix_oauth_grant_expires_at"), "oauth_grant", ["expires_at"], unique=False)
-    op.create_index(op.f("ix_oauth_grant_user_id"), "oauth_grant", ["user_id"], unique=False)
+    op.create_index(op.f("ix_oauth_grant_user_id_id"), "oauth_grant", ["user_id", "id"], unique=True)
     op.create_table(
         "session",
         sa.Column("id", sa.Text(), nullable=False),
@@ -272,7 +272,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("secret_hash", name=op.f("uq_session_secret_hash")),
     )
     op.create_index(op.f("ix_session_expires_at"), "session", ["expires_at"], unique=False)
-    op.create_index(op.f("ix_session_user_id"), "session", ["user_id"], unique=False)
+    op.create_index(op.f("ix_session_user_id_id"), "session", ["user_id", "id"], unique=True)
     op.create_table(
         "short_term_token",
         sa.Column("id", sa.Text(), nullable=False),
