@@ -9,8 +9,10 @@ from typing import Final
 import httpx
 import pytest
 
+from keystead.kernel.scopes import ALL_SCOPES, format_scopes
 from tests.support.browser import Browser
-from tests.support.server import ADA, KeysteadServer, add_acme
+from tests.support.device import DeviceClient, Tokens
+from tests.support.server import ADA, KeysteadServer, Person, add_acme
 
 BOUNDLESS: Final = {
     **{
@@ -19,6 +21,7 @@ BOUNDLESS: Final = {
     },
     "KEYSTEAD_CREDIT_LIMIT_CENTS": str(10**15),
     "KEYSTEAD_DEVICE_POLL_HOLD": "0",
+    "KEYSTEAD_ACCESS_TOKEN_TTL": "86400",
 }
 
 
@@ -38,6 +41,14 @@ class Opened:
         person = {"username": ADA.username, "password": ADA.password}
         self.browser.request("POST", "/api/sso/password/login", json=person).raise_for_status()
         return self.browser.cookies["cloud.sso"].value
+
+    def device(self, person: Person = ADA) -> Tokens:
+        """Sign a device in for somebody, with every scope."""
+        with Browser(self.server.url) as browser, DeviceClient(self.server.url, "parallel-cli") as device:
+            browser.sign_in(person.username, person.password)
+            codes = device.device_code(format_scopes(ALL_SCOPES))
+            browser.approve(codes.verification_uri_complete)
+            return device.poll_until_decided(codes)
 
 
 @contextmanager

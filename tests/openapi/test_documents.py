@@ -28,18 +28,61 @@ FOR_PEOPLE: Final = {
 """Pages and what they are made of. Nothing else may be missing from the documents, but the documents themselves."""
 
 TEXT, TEXT_OR_NULL, WHOLE, TRUTH = "string", "string|null", "integer", "boolean"
+WHOLE_OR_NULL, MAY_BE_LEFT_OUT = "integer|null", "?"
+AN_APP: Final = {"app_name": TEXT, "org_name": TEXT_OR_NULL, "app_id": TEXT, "org_id": TEXT}
+A_KEY: Final = {
+    "api_key_id": TEXT, "api_key_name": TEXT, "app_id": TEXT, "app_name": TEXT, "created_by_user_id": TEXT,
+    "created_by_user_email": TEXT, "display_value": TEXT, "created_at": WHOLE, "expires_at": WHOLE_OR_NULL,
+}  # fmt: skip
+A_TOKEN: Final = {"token_id": TEXT, "created_at": WHOLE, "expires_at": WHOLE}
+LISTED: Final = {
+    "GET /service/v1/apps": ("apps", AN_APP),
+    "GET /service/v1/apps/{app_id}/keys": (
+        "keys", {**A_KEY, "last_used_at": WHOLE_OR_NULL, "successor_id": TEXT_OR_NULL}
+    ),
+    "GET /service/v1/keys": ("keys", {**A_KEY, "last_used_at": WHOLE_OR_NULL, "successor_id": TEXT_OR_NULL}),
+    "GET /service/v1/tokens": ("tokens", A_TOKEN),
+    "GET /service/v1/sessions": (
+        "sessions",
+        {
+            "session_id": TEXT, "created_at": WHOLE, "last_used_at": WHOLE, "expires_at": WHOLE, "address": TEXT,
+            "user_agent": TEXT,
+        },
+    ),
+    "GET /service/v1/devices": (
+        "devices",
+        {
+            "device_id": TEXT, "client_name": TEXT, "platform": TEXT, "address": TEXT, "org_name": TEXT,
+            "scopes": "array", "created_at": WHOLE, "last_used_at": WHOLE, "expires_at": WHOLE, "current": TRUTH,
+        },
+    ),
+}  # fmt: skip
+"""What each list is called, and the members of what is in it."""
+OWN: Final = ("session", "device")
 CONTRACT: Final[dict[str, tuple[dict[str, str] | None, dict[str, str]]]] = {
     "GET /service/v1/apps": (None, {"apps": "array"}),
     "POST /service/v1/apps": ({"app_name": TEXT}, {"app_id": TEXT}),
     "DELETE /service/v1/apps/{app_id}": (None, {"deleted": TRUTH}),
     "POST /service/v1/apps/{app_id}/keys": (
-        {"api_key_name": TEXT},
-        {
-            "api_key_id": TEXT, "api_key_name": TEXT, "app_id": TEXT, "app_name": TEXT, "created_by_user_id": TEXT,
-            "created_by_user_email": TEXT, "display_value": TEXT, "raw_api_key": TEXT, "created_at": WHOLE,
-        },
+        {"api_key_name": TEXT, "expires_in": WHOLE_OR_NULL + MAY_BE_LEFT_OUT},
+        {**A_KEY, "raw_api_key": TEXT},
+    ),
+    "GET /service/v1/apps/{app_id}/keys": (None, {"keys": "array"}),
+    "GET /service/v1/keys": (None, {"keys": "array"}),
+    "PATCH /service/v1/apps/{app_id}/keys/{api_key_id}": (
+        {"api_key_name": TEXT}, {**A_KEY, "last_used_at": WHOLE_OR_NULL, "successor_id": TEXT_OR_NULL},
+    ),
+    "POST /service/v1/apps/{app_id}/keys/{api_key_id}/rotate": (
+        {"overlap_seconds": WHOLE}, {**A_KEY, "raw_api_key": TEXT, "predecessor_expires_at": WHOLE},
     ),
     "DELETE /service/v1/apps/{app_id}/keys/{api_key_id}": (None, {"deleted": TRUTH}),
+    "GET /service/v1/tokens": (None, {"tokens": "array"}),
+    "POST /service/v1/tokens": (None, {**A_TOKEN, "raw_token": TEXT}),
+    "DELETE /service/v1/tokens/{token_id}": (None, {"deleted": TRUTH}),
+    "GET /service/v1/sessions": (None, {"sessions": "array"}),
+    "DELETE /service/v1/sessions/{session_id}": (None, {"deleted": TRUTH}),
+    "GET /service/v1/devices": (None, {"devices": "array"}),
+    "DELETE /service/v1/devices/{device_id}": (None, {"deleted": TRUTH}),
     "GET /service/v1/balance": (
         None,
         {
@@ -53,8 +96,7 @@ CONTRACT: Final[dict[str, tuple[dict[str, str] | None, dict[str, str]]]] = {
         },
     ),
 }  # fmt: skip
-"""What the published client sends and reads: request members and the members of the 200, all of them required."""
-AN_APP: Final = {"app_name": TEXT, "org_name": TEXT_OR_NULL, "app_id": TEXT, "org_id": TEXT}
+"""What the published client and ours send and read: request members and the members of the 200."""
 
 
 @pytest.fixture(scope="module")
@@ -78,10 +120,12 @@ def kind(schema: Mapping[str, Any]) -> str:
 
 
 def members(document: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, str]:
-    """Return the members of an object's schema and their types. Every one of them must be required."""
+    """Return the members of an object's schema and their types, with a mark at what may be left out."""
     found = resolved(document, schema)
-    assert sorted(found["required"]) == sorted(found["properties"])
-    return {name: kind(member) for name, member in found["properties"].items()}
+    return {
+        name: kind(member) + ("" if name in found["required"] else MAY_BE_LEFT_OUT)
+        for name, member in found["properties"].items()
+    }
 
 
 def sent_json(holder: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -151,11 +195,13 @@ def test_the_account_api_is_exactly_what_its_clients_were_made_for(documents: di
             members(document, sent_json(one.definition["responses"]["200"])),
         )
         for one in operations({ACCOUNT: document})
-        if (label := one.label) in CONTRACT
+        if (label := one.label)
     }
     assert described == CONTRACT
-    apps = resolved(document, sent_json(document["paths"]["/service/v1/apps"]["get"]["responses"]["200"]))
-    assert members(document, apps["properties"]["apps"]["items"]) == AN_APP
+    for label, (name, listed) in LISTED.items():
+        answer = document["paths"][label.removeprefix("GET ")]["get"]["responses"]["200"]
+        items = resolved(document, sent_json(answer))["properties"][name]["items"]
+        assert members(document, items) == listed
 
 
 def test_the_limits_of_the_account_api_are_those_that_its_clients_check(documents: dict[str, Any]) -> None:
@@ -170,27 +216,48 @@ def test_the_limits_of_the_account_api_are_those_that_its_clients_check(document
 
 
 def test_what_the_account_api_answers_has_no_member_that_its_document_lacks(opened: Opened) -> None:
+    access_token = opened.device().access_token
+    opened.session()
     http = httpx.Client(
-        base_url=f"{opened.server.url}/account/service/v1", headers={"Authorization": f"Bearer {opened.token}"}
+        base_url=f"{opened.server.url}/account/service/v1", headers={"Authorization": f"Bearer {access_token}"}
     )
     payment = {"amount_cents": 5, "idempotency_key": "every member"}
     with http:
         app = http.post("/apps", json={"app_name": "every member"}).json()
         keys = f"/apps/{app['app_id']}/keys"
         key = http.post(keys, json={"api_key_name": "every member"}).json()
+        one = f"{keys}/{key['api_key_id']}"
+        token = http.post("/tokens").json()
+        lists = {label: http.get(path(label, app_id=app["app_id"])).json() for label in LISTED}
+        session_id, device_id = (lists[f"GET /service/v1/{kind}s"][f"{kind}s"][-1][f"{kind}_id"] for kind in OWN)
         answers = {
-            "GET /service/v1/apps": http.get("/apps").json(),
+            **lists,
             "POST /service/v1/apps": app,
             "POST /service/v1/apps/{app_id}/keys": key,
-            "DELETE /service/v1/apps/{app_id}/keys/{api_key_id}": http.delete(f"{keys}/{key['api_key_id']}").json(),
+            "PATCH /service/v1/apps/{app_id}/keys/{api_key_id}": http.patch(one, json={"api_key_name": "x"}).json(),
+            "POST /service/v1/apps/{app_id}/keys/{api_key_id}/rotate": http.post(
+                f"{one}/rotate", json={"overlap_seconds": 60}
+            ).json(),
+            "DELETE /service/v1/apps/{app_id}/keys/{api_key_id}": http.delete(one).json(),
             "DELETE /service/v1/apps/{app_id}": http.delete(f"/apps/{app['app_id']}").json(),
             "GET /service/v1/balance": http.get("/balance").json(),
             "POST /service/v1/balance/add": http.post("/balance/add", json=payment).json(),
+            "POST /service/v1/tokens": token,
+            "DELETE /service/v1/tokens/{token_id}": http.delete(f"/tokens/{token['token_id']}").json(),
+            "DELETE /service/v1/sessions/{session_id}": http.delete(f"/sessions/{session_id}").json(),
+            "DELETE /service/v1/devices/{device_id}": http.delete(f"/devices/{device_id}").json(),
         }
     assert {label: set(body) for label, body in answers.items()} == {
         label: set(response) for label, (_, response) in CONTRACT.items()
     }
-    assert all(set(one) == set(AN_APP) for one in answers["GET /service/v1/apps"]["apps"])
+    for label, (name, listed) in LISTED.items():
+        assert [item for item in lists[label][name] if set(item) != set(listed)] == []
+        assert lists[label][name], label
+
+
+def path(label: str, **ids: str) -> str:
+    """Return the path of an operation below the Account API's."""
+    return label.partition("/service/v1")[2].format(**ids)
 
 
 def routes(found: Iterable[BaseRoute], before: str = "") -> Iterator[str]:

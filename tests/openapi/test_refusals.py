@@ -12,8 +12,6 @@ import pytest
 
 from tests.openapi.conftest import BOUNDLESS, Opened, open_acme
 from tests.openapi.documents import Operation, fetch, operations
-from tests.support.browser import Browser
-from tests.support.device import DeviceClient
 from tests.support.server import ADA, KeysteadServer
 
 REFUSALS: Final = {401, 403, 413, 429, 431, 503}
@@ -26,6 +24,8 @@ NOT_TO_BE_HAD: Final[dict[tuple[str, int], str]] = {
 JSON_BODIES: Final[dict[str, dict[str, Any]]] = {
     "POST /service/v1/apps": {"app_name": "an app"},
     "POST /service/v1/apps/{app_id}/keys": {"api_key_name": "a key"},
+    "PATCH /service/v1/apps/{app_id}/keys/{api_key_id}": {"api_key_name": "another title"},
+    "POST /service/v1/apps/{app_id}/keys/{api_key_id}/rotate": {"overlap_seconds": 60},
     "POST /service/v1/balance/add": {"amount_cents": 100, "idempotency_key": "one payment"},
     "POST /getServiceKeys/register": {"client_name": "acme-cli"},
     "POST /api/sso/password/login": {"username": ADA.username, "password": "a wrong password"},
@@ -110,14 +110,6 @@ class Desk:
                 opened.write(b"\xff" * file.stat().st_size)
 
 
-def sign_a_device_in(server: KeysteadServer) -> str:
-    with Browser(server.url) as browser, DeviceClient(server.url, "parallel-cli") as device:
-        browser.sign_in(ADA.username, ADA.password)
-        codes = device.device_code()
-        browser.approve(codes.verification_uri_complete)
-        return device.poll_until_decided(codes).refresh_token
-
-
 @pytest.fixture(scope="module")
 def documented(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Operation]:
     with KeysteadServer(tmp_path_factory.mktemp("documented")) as server, httpx.Client(base_url=server.url) as http:
@@ -129,7 +121,7 @@ def desk(documented: dict[str, Operation], tmp_path_factory: pytest.TempPathFact
     """Refuse everything in every way: a server that is well, one with narrow limits, and one without its database."""
     proxies = {"KEYSTEAD_TRUSTED_PROXIES": "127.0.0.0/8"}
     with open_acme(tmp_path_factory.mktemp("well"), BOUNDLESS | proxies) as opened:
-        found = Desk(opened, sign_a_device_in(opened.server))
+        found = Desk(opened, opened.device().refresh_token)
         for operation in documented.values():
             found.provoke(operation)
         ready = {operation.label: found.credential(operation) for operation in documented.values()}
