@@ -69,7 +69,9 @@ class _SignIn:
         """Poll until the person has decided. The code may have been asked for by another process."""
         deadline = self.deadlines.get(code.user_code)
         resumed = time.monotonic() + code.expires_at - time.time()
-        wait = Wait(code.interval, resumed if deadline is None else deadline, exact=deadline is not None)
+        wait = Wait(
+            code.interval, resumed if deadline is None else deadline, exact=deadline is not None, policy=self.policy
+        )
         return decision(self.server, code, wait, on_waiting)
 
     def _remembered(self) -> str | None:

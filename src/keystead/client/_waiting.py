@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Final
 
 from keystead.client._answers import Foreign, foreign, refusal, speaks_oauth
+from keystead.client._calls import DEFAULT_POLICY
 from keystead.client._errors import ApiError, NetworkError, RateLimited, ServerUnavailable, SignInExpired
 from keystead.client._http import TIMEOUT
 from keystead.client._models import DeviceCode, TokenSet
@@ -22,7 +23,6 @@ LONGEST_HOLD: Final = 25
 """Seconds for which the server may hold a poll: proxies give up after 30 and more (docs/decisions/held-polls.md)."""
 SLOW_DOWN_STEP: Final = 5.0
 """Seconds by which the interval grows with each ``slow_down`` (RFC 8628, section 3.5)."""
-_BACKOFF: Final = RetryPolicy(first=1.0, longest=15.0)
 _A_WHILE: Final = 60.0
 
 
@@ -46,12 +46,13 @@ class Wait:
     """Where a wait stands: the interval, when the code runs out, for how long polls are held.
 
     ``exact`` tells that this process asked for the code. Otherwise the deadline rests on a clock that may have been set
-    since, and the server's word outweighs it.
+    since, and the server's word outweighs it. ``policy`` says how fast pauses grow while the server cannot be asked.
     """
 
     interval: float
     deadline: float
     exact: bool
+    policy: RetryPolicy = DEFAULT_POLICY
     hold: int = LONGEST_HOLD
     failures: int = 0
 
@@ -93,7 +94,9 @@ class Wait:
             self.hold //= 2
         asked = error.retry_after if isinstance(error, ServerUnavailable) else None
         chance = random.random()  # noqa: S311 - it spreads requests, and guards nothing
-        return Waiting.UNREACHABLE, max(asked or 0.0, min(self.interval, 1.0)) + _BACKOFF.backoff(self.failures, chance)
+        return Waiting.UNREACHABLE, max(asked or 0.0, min(self.interval, 1.0)) + self.policy.backoff(
+            self.failures, chance
+        )
 
 
 def decision(server: str, code: DeviceCode, wait: Wait, on_waiting: OnWaiting | None) -> Conversation[TokenSet]:
