@@ -5,8 +5,10 @@ row says which generation is the newest. So a lost answer can be given again, an
 """
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+
+import msgspec
 
 from keystead.audit.service import AuditLog
 from keystead.db import Database, Transaction
@@ -17,13 +19,10 @@ from keystead.kernel.scopes import ROLE_SCOPES, Role, Scopes, parse_scopes, stor
 from keystead.kernel.secrets import RefreshLocator, derive_refresh_token, read_refresh_token
 from keystead.kernel.settings import Settings
 from keystead.oauth import store
-from keystead.oauth.models import DeviceAuthorization, Grant, TokenSet
-from keystead.oauth.rules import RefreshOutcome, decide_refresh
+from keystead.oauth.models import Grant, RedeemedDevice, TokenSet
+from keystead.oauth.rules import FIRST_GENERATION, RefreshOutcome, decide_refresh
 from keystead.tokens.service import Tokens
 
-FIRST_GENERATION = 1
-_OWN = ("client_id", "scopes", "expires_at", "rotated_at", "refresh_expires_at")
-"""What differs between two grants of one person that were opened in one transaction, beside their ids."""
 _LOOKS = 5
 """How often a refresh looks at its grant: a second time if somebody was quicker, and hardly ever more."""
 
@@ -32,6 +31,9 @@ _REFUSALS = {
     RefreshOutcome.EXPIRED: "The refresh token or the sign-in behind it has expired. Sign in again.",
     RefreshOutcome.REUSE: "This refresh token was used before, so the sign-in has ended. Sign in again.",
 }
+
+
+_encode = msgspec.json.Encoder().encode
 
 
 class Grants:
@@ -48,38 +50,37 @@ class Grants:
         self._tokens = tokens
         self._audit = audit
 
-    async def open(
-        self, tx: Transaction, device: DeviceAuthorization, now: int, another: Grant | None = None
-    ) -> Grant | None:
-        """Store and record the grant of an approved device authorization, inside the redeeming transaction, and return it.
+    async def open(self, tx: Transaction, devices: Sequence[RedeemedDevice], now: int) -> dict[str, Grant] | None:
+        """Store and record the grants of device authorizations that the same transaction has just consumed.
 
-        ``another`` was opened by the same person in the same organization and transaction, so it says who they are.
-        None when the person was disabled, or left the organization, after approving.
+        Return them by the id of the device authorization. None when one of the people was disabled, or left the
+        organization, after approving: then the transaction must be undone.
         """
-        approved_at = device.decided_at or now
-        until = approved_at + self._settings.grant_ttl
-        grant_id = new_id()
-        row: dict[str, Any] = {
-            "id": grant_id,
-            "client_id": device.client_id,
-            "user_id": device.decided_by,
-            "organization_id": device.organization_id,
-            "scopes": device.granted_scopes,
-            "address": device.address,
-            "created_at": approved_at,
-            "expires_at": until,
-            "generation": FIRST_GENERATION,
-            "rotated_at": now,
-            "refresh_expires_at": min(now + self._settings.refresh_token_ttl, until),
-            "ended_at": None,
-            "ended_because": None,
-        }
-        await tx.run(store.INSERT_GRANT, row)
-        if another is not None:
-            grant: Grant | None = replace(another, **{name: row[name] for name in _OWN}, grant_id=grant_id)
-        else:
-            grant = await tx.one(store.GRANT_BY_ID, {"grant_id": grant_id})
-        if grant is not None:
+        ids = {device.id: new_id() for device in devices}
+        pairs = _encode({device_id + grant_id: 0 for device_id, grant_id in ids.items()}).decode()
+        ttl, refresh_until = self._settings.grant_ttl, now + self._settings.refresh_token_ttl
+        await tx.run(store.OPEN_GRANTS, {"pairs": pairs, "now": now, "grant_ttl": ttl, "refresh_until": refresh_until})
+        opened: dict[str, Grant] = {}
+        people: dict[tuple[str | None, str | None], Grant] = {}
+        for device in devices:
+            person = (device.decided_by, device.organization_id)
+            grant = people.get(person)
+            if grant is not None:
+                until = (device.decided_at or now) + ttl
+                grant = replace(
+                    grant,
+                    grant_id=ids[device.id],
+                    client_id=device.client_id,
+                    scopes=device.granted_scopes or "",
+                    expires_at=until,
+                    refresh_expires_at=min(refresh_until, until),
+                )
+            else:
+                grant = await tx.one(store.GRANT_BY_ID, {"grant_id": ids[device.id]})
+                if grant is None:
+                    return None
+                people[person] = grant
+            opened[device.id] = grant
             await self._audit.record(
                 tx,
                 "grant:open",
@@ -90,7 +91,7 @@ class Grants:
                 client_id=device.client_id,
                 scopes=grant.scopes,
             )
-        return grant
+        return opened
 
     async def first_tokens(self, grant: Grant) -> TokenSet:
         """Return the tokens of a grant that was just opened."""
@@ -217,7 +218,7 @@ class Grants:
         issued = await self._tokens.issue_access_token(
             identity=grant, client_id=grant.client_id, scopes=scopes, grant_id=grant.grant_id
         )
-        locator = RefreshLocator(uuid.UUID(grant.grant_id).bytes, generation)
+        locator = RefreshLocator(bytes.fromhex(grant.grant_id.replace("-", "")), generation)
         return TokenSet(
             access_token=issued.token,
             expires_in=issued.expires_in,

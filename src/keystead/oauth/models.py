@@ -77,6 +77,18 @@ class PolledDevice(msgspec.Struct, frozen=True, gc=False):
     state: str
 
 
+class RedeemedDevice(msgspec.Struct, frozen=True, gc=False):
+    """What a grant is made of: a device authorization that was just consumed."""
+
+    id: str
+    client_id: str
+    address: str
+    decided_at: int | None
+    decided_by: str | None
+    organization_id: str | None
+    granted_scopes: str | None
+
+
 @dataclass(frozen=True, slots=True)
 class Grant(Identity):
     """A user's standing permission to a client, with the user and the organization that it was given in."""

@@ -37,10 +37,6 @@ Redeemed = Grant | PollOutcome | None
 _encode = msgspec.json.Encoder().encode
 
 
-class _Apart(Exception):  # noqa: N818 - says what to do
-    """These cannot be redeemed together."""
-
-
 class _Asker:
     """Somebody who waits for a turn. ``client_id`` is None for one who knows already that the code is approved."""
 
@@ -168,40 +164,26 @@ class Redeeming:
             first.pop(device_id).tell(grant)
         return [asker for asker in askers if not asker.answer.done()]
 
+    async def _redeem_alone(self, asker: _Asker) -> None:
+        """Redeem one in a unit of work of its own."""
+        try:
+            opened = await self._db.write(self._unit([asker.device_id]))
+            asker.tell(opened.get(asker.device_id))
+        except Exception as error:
+            asker.fail(error)
+
     def _unit(self, device_ids: Iterable[str]) -> "Callable[[Transaction], Awaitable[dict[str, Grant]]]":
         """Return the unit of work that redeems whichever of these are approved, and answers their grants."""
         now, ids = self._clock.now(), _encode(dict.fromkeys(device_ids, 0)).decode()
 
         async def work(tx: Transaction) -> dict[str, Grant]:
-            opened: dict[str, Grant] = {}
-            people: dict[tuple[str | None, str | None], Grant] = {}
-            for device in await tx.all(store.CONSUME_ALL, {"ids": ids, "now": now}):
-                person = (device.decided_by, device.organization_id)
-                grant = await self._grants.open(tx, device, now, people.get(person))
-                if grant is None:
-                    raise _Apart
-                opened[device.id] = people[person] = grant
+            devices = await tx.all(store.CONSUME, {"ids": ids, "now": now})
+            opened = await self._grants.open(tx, devices, now) if devices else {}
+            if opened is None:
+                raise AccessDenied()  # which undoes the redemption too: nothing was given for it
             return opened
 
         return work
-
-    async def _redeem_alone(self, asker: _Asker) -> None:
-        """Redeem one in a unit of work of its own."""
-        now = self._clock.now()
-
-        async def work(tx: Transaction) -> Grant | None:
-            device = await tx.one(store.CONSUME, {"device_id": asker.device_id, "now": now})
-            if device is None:
-                return None
-            grant = await self._grants.open(tx, device, now)
-            if grant is None:
-                raise AccessDenied()  # which undoes the redemption too: nothing was given for it
-            return grant
-
-        try:
-            asker.tell(await self._db.write(work))
-        except Exception as error:
-            asker.fail(error)
 
 
 def _is_there(asker: _Asker) -> bool:

@@ -13,6 +13,8 @@ from keystead.oauth.models import DeviceAuthorization, DeviceState, Grant, Polle
 
 SLOW_DOWN_STEP: Final = 5
 """Seconds by which the interval grows with each ``slow_down`` (RFC 8628, section 3.5)."""
+FIRST_GENERATION: Final = 1
+"""The generation of the refresh token that a sign-in begins with."""
 POLL_TOLERANCE_MS: Final = 100
 """How much earlier than its interval a poll may come: timers and clocks are not exact."""
 

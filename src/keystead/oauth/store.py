@@ -7,6 +7,7 @@ from sqlalchemy import (
     BigInteger,
     Text,
     bindparam,
+    case,
     cast,
     column,
     delete,
@@ -18,10 +19,11 @@ from sqlalchemy import (
     update,
 )
 
-from keystead.db import Command, Query, insert_into, upsert
+from keystead.db import Command, Query, upsert
 from keystead.db.identity import IDENTITY_COLUMNS, joined_to_identity
 from keystead.db.tables import client, client_generation, device_authorization, oauth_grant, wrong_guess
-from keystead.oauth.models import DeviceAuthorization, DeviceState, Grant, PolledDevice
+from keystead.oauth.models import DeviceAuthorization, DeviceState, Grant, PolledDevice, RedeemedDevice
+from keystead.oauth.rules import FIRST_GENERATION
 
 _device = device_authorization.c
 _grant = oauth_grant.c
@@ -116,30 +118,49 @@ DECIDE = Command(
 CONSUME = Query(
     update(device_authorization)
     .where(
-        _device.id == bindparam("device_id"),
-        _device.state == DeviceState.APPROVED.value,
-        _device.expires_at > bindparam("now"),
-    )
-    .values(state=DeviceState.CONSUMED.value)
-    .returning(*_DEVICE_COLUMNS),
-    DeviceAuthorization,
-)
-CONSUME_ALL = Query(
-    update(device_authorization)
-    .where(
         _device.id.in_(select(_named.c.key)),
         _device.state == DeviceState.APPROVED.value,
         _device.expires_at > bindparam("now"),
     )
     .values(state=DeviceState.CONSUMED.value)
-    .returning(*_DEVICE_COLUMNS),
-    DeviceAuthorization,
+    .returning(*(_device[name] for name in RedeemedDevice.__struct_fields__)),
+    RedeemedDevice,
 )
+"""Take those of the named device authorizations that are approved; what was taken is answered, and nothing else."""
 FORGET_DEVICES_OF_CLIENT = Command(delete(device_authorization).where(_device.client_id == bindparam("client")))
 
 # Grants
 
-INSERT_GRANT = Command(insert_into(oauth_grant))
+_ID_LENGTH = 36
+_pair = func.json_each(bindparam("pairs", type_=JSON)).table_valued(column("key", Text), name="pair")
+_approved_at = func.coalesce(_device.decided_at, bindparam("now", type_=BigInteger))
+_until = _approved_at + bindparam("grant_ttl", type_=BigInteger)
+_refresh_until = bindparam("refresh_until", type_=BigInteger)
+_OPENED = {
+    "id": func.substr(_pair.c.key, _ID_LENGTH + 1),
+    "client_id": _device.client_id,
+    "user_id": _device.decided_by,
+    "organization_id": _device.organization_id,
+    "scopes": _device.granted_scopes,
+    "address": _device.address,
+    "created_at": _approved_at,
+    "expires_at": _until,
+    "generation": literal_column(str(FIRST_GENERATION)),
+    "rotated_at": bindparam("now", type_=BigInteger),
+    "refresh_expires_at": case((_until < _refresh_until, _until), else_=_refresh_until),
+}
+OPEN_GRANTS = Command(
+    insert(oauth_grant).from_select(
+        list(_OPENED),
+        select(*_OPENED.values()).join_from(
+            _pair, device_authorization, _device.id == func.substr(_pair.c.key, 1, _ID_LENGTH)
+        ),
+    )
+)
+"""Open the grants of device authorizations that were just consumed.
+
+The names in a JSON object say which is whose: the id of a device authorization, and the id of its grant behind it.
+"""
 GRANT_BY_ID = Query(
     select(
         *IDENTITY_COLUMNS,

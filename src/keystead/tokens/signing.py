@@ -1,15 +1,20 @@
-"""One signing key: making it, sealing it, signing and verifying with it. The JOSE work is joserfc's.
+"""One signing key: making it, sealing it, signing and verifying with it.
 
-What joserfc costs beside the bare OpenSSL calls is measured in docs/decisions/tokens-signing.md.
+The JOSE work is joserfc's, but for writing ES256: what it costs beside the bare OpenSSL calls is measured in
+docs/decisions/tokens-signing.md.
 """
 
 import binascii
 import secrets
+from base64 import urlsafe_b64encode
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -27,6 +32,8 @@ from keystead.tokens.models import TOKEN_TYPES, Algorithm, SigningKeyRow
 RSA_BITS: Final = 2_048
 """NIST SP 800-57 part 1, table 2: enough through 2030 for keys that sign for a month."""
 
+_ES256: Final = ec.ECDSA(SHA256())
+_ES256_BYTES: Final = 32
 _REGISTRIES: Final = {algorithm: jws.JWSRegistry(algorithms=[algorithm]) for algorithm in Algorithm}
 
 
@@ -66,7 +73,10 @@ class SigningKey:
 
     def sign(self, claims: msgspec.Struct, typ: str | None = None) -> str:
         """Return the claims as a signed compact JWS (RFC 7515, section 7.1): a token, or another ``typ`` of text."""
-        header = {"alg": self.algorithm.value, "kid": self.row.kid, "typ": typ or TOKEN_TYPES[self.algorithm]}
+        kind = typ or TOKEN_TYPES[self.algorithm]
+        if isinstance(self.secret, ECKey):
+            return _signed(_protected(self.algorithm, self.row.kid, kind), msgspec.json.encode(claims), self.secret)
+        header = {"alg": self.algorithm.value, "kid": self.row.kid, "typ": kind}
         registry = _REGISTRIES[self.algorithm]
         return jws.serialize_compact(header, msgspec.json.encode(claims), self.secret, registry=registry)
 
@@ -115,6 +125,28 @@ def open_key(row: SigningKeyRow, sealing_key: bytes) -> SigningKey:
             f"The public part of the signing key {row.kid} was changed in the database. Put back a backup."
         )
     return SigningKey(row, algorithm, jwk, secret)
+
+
+@lru_cache(maxsize=16)
+def _protected(algorithm: Algorithm, kid: str, typ: str) -> bytes:
+    """Return the first part of a compact JWS, which is the same for all that a key signs of a kind."""
+    return _encoded(msgspec.json.encode({"alg": algorithm.value, "kid": kid, "typ": typ}))
+
+
+def _signed(protected: bytes, payload: bytes, key: ECKey) -> str:
+    """Return a compact JWS with ES256 (RFC 7518, section 3.4). Thousands of sign-ins may be approved at one moment."""
+    signed = protected + b"." + _encoded(payload)
+    private = key.private_key
+    if private is None:
+        raise TypeError("a public key signs nothing")
+    r, s = decode_dss_signature(private.sign(signed, _ES256))
+    signature = _encoded(r.to_bytes(_ES256_BYTES) + s.to_bytes(_ES256_BYTES))
+    return (signed + b"." + signature).decode()
+
+
+def _encoded(part: bytes) -> bytes:
+    """Return base64url without padding (RFC 7515, section 2)."""
+    return urlsafe_b64encode(part).rstrip(b"=")
 
 
 def _imported(private: Any) -> ECKey | RSAKey:
