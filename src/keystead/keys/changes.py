@@ -9,7 +9,7 @@ from keystead.kernel.principal import Principal
 from keystead.kernel.problems import Conflict, NotFound
 from keystead.kernel.scopes import grantable, stored_scopes
 from keystead.keys import rules, store
-from keystead.keys.making import Actor, KeyMaker, NewKey
+from keystead.keys.making import Actor, KeyMaker, WantedKey
 from keystead.keys.models import ApiKey, RotatedKey
 
 _NO_KEY: Final = "There is no such API key in this app of your organization."
@@ -58,7 +58,7 @@ class KeyChanges:
             owner = await tx.one(store.OWNER_OF_KEY, {"key_id": key.id})
             role = rules.check_may_rotate(principal, key, owner, now)
             scopes = rules.check_scopes(grantable(stored_scopes(key.scopes), role), principal)
-            wanted = NewKey(key.user_id, key.organization_id, key.app_id, key.title, scopes, key.expires_at)
+            wanted = WantedKey(key.user_id, key.organization_id, key.app_id, key.title, scopes, key.expires_at)
             made = await self._maker.make(tx, wanted, Actor(principal.identity.user_id, address), now)
             ends = rules.end_of_rotated(key.expires_at, now, overlap)
             if not await tx.run(store.REPLACE_KEY, {"key_id": key.id, "successor": made.record.id, "ends": ends}):

@@ -15,7 +15,7 @@ from keystead.keys.models import CreatedKey
 
 
 @dataclass(frozen=True, slots=True)
-class NewKey:
+class WantedKey:
     """What a new key shall be: in whose name it acts, where it belongs, and what was checked of it before."""
 
     user_id: str
@@ -44,7 +44,7 @@ class KeyMaker:
         self._public_url = settings.public_url
         self._audit = audit
 
-    async def make(self, tx: Transaction, wanted: NewKey, actor: Actor, now: int) -> CreatedKey:
+    async def make(self, tx: Transaction, wanted: WantedKey, actor: Actor, now: int) -> CreatedKey:
         """Store a new key in ``tx`` and return it with its text, which is nowhere else (promise K13)."""
         secret = new_api_key(self._prefix, self._public_url)
         row = {

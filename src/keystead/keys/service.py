@@ -18,7 +18,7 @@ from keystead.kernel.secrets import is_api_key, keyed_hash
 from keystead.kernel.settings import Settings
 from keystead.keys import rules, store
 from keystead.keys.changes import KeyChanges
-from keystead.keys.making import Actor, KeyMaker, NewKey
+from keystead.keys.making import Actor, KeyMaker, WantedKey
 from keystead.keys.models import ApiKey, App, CreatedKey, EndedKey, FoundKey, KeyHolder
 
 DEFAULT_APP: Final = "Default"
@@ -151,7 +151,7 @@ class Keys:
             app = await self._app(tx, identity.organization_id, app_id)
             now = self._clock.now()
             ends = expires_at if lives_for is None else now + lives_for
-            wanted = NewKey(identity.user_id, identity.organization_id, app.id, title, scopes, ends)
+            wanted = WantedKey(identity.user_id, identity.organization_id, app.id, title, scopes, ends)
             return await self._maker.make(tx, wanted, Actor(identity.user_id, address), now)
 
         return await self._db.write(work)
@@ -168,7 +168,7 @@ class Keys:
 
         async def work(tx: Transaction) -> CreatedKey:
             app_id = await self.ensure_app(tx, identity.organization_id, DEFAULT_APP, identity.user_id)
-            wanted = NewKey(identity.user_id, identity.organization_id, app_id, title, scopes, expires_at)
+            wanted = WantedKey(identity.user_id, identity.organization_id, app_id, title, scopes, expires_at)
             return await self._maker.make(tx, wanted, Actor(None), self._clock.now())
 
         return await self._db.write(work)
