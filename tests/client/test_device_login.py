@@ -26,7 +26,6 @@ from keystead.client import (
     refresh,
     revoke,
 )
-from keystead.client._waiting import Wait
 from tests.client.answering import Answering, Asked, Lost, Told
 from tests.client.conftest import EVERY_SCOPE, approve, noted
 from tests.support import issued
@@ -333,29 +332,6 @@ def test_polls_ask_the_server_to_hold_them_and_name_the_grant(quick: RetryPolicy
         "device_code": "pwd_the-device-code",
         "client_id": "kc_1",
     }
-
-
-def test_the_interval_grows_by_five_seconds_for_good_and_counts_after_a_short_answer() -> None:
-    wait = Wait(interval=1.0, deadline=time.monotonic() + 600, exact=True)
-    pending = ApiError("", status=400, code="authorization_pending")
-    slow_down = ApiError("", status=400, code="slow_down")
-    assert wait.after_refusal(pending, took=0.1) == (Waiting.PENDING, 1.0)
-    assert wait.after_refusal(pending, took=25.0) == (Waiting.PENDING, 0.0)
-    assert wait.after_refusal(slow_down, took=0.1) == (Waiting.SLOW_DOWN, 6.0)
-    assert wait.after_refusal(pending, took=3.8) == (Waiting.PENDING, 6.0)
-    assert wait.after_refusal(slow_down, took=0.1) == (Waiting.SLOW_DOWN, 11.0)
-
-
-def test_polls_are_held_for_less_when_their_answers_do_not_come() -> None:
-    wait = Wait(interval=1.0, deadline=time.monotonic() + 600, exact=True)
-    held = [wait.next_hold()]
-    for _ in range(5):
-        wait.after_failure(NetworkError("lost"), took=20.0)
-        held.append(wait.next_hold())
-    assert held == [25, 12, 6, 3, 1, 0]
-    wait.deadline = time.monotonic() + 2.5
-    wait.hold = 25
-    assert wait.next_hold() == 2
 
 
 @pytest.mark.parametrize("page", ["file:///etc/passwd", "javascript:alert(1)", "http://evil.example/", "https://a b/"])

@@ -19,7 +19,6 @@ from keystead.client._steps import in_thread
 from keystead.kernel.secrets import Secret
 
 if TYPE_CHECKING:
-    import httpx2
     from requests import PreparedRequest, Response
     from requests.auth import AuthBase
 
@@ -126,10 +125,12 @@ def _answered(request: Any, response: Any) -> _Answered:
     return _Answered(response.status_code, str(response.url))
 
 
-def httpx_auth(credential: Presenting) -> "httpx2.Auth":
-    """Return authentication for clients of httpx2, and of httpx where that is installed, in threads and in tasks."""
-    made: httpx2.Auth = _httpx_class()(credential)
-    return made
+def httpx_auth(credential: Presenting) -> Any:
+    """Return authentication for clients of httpx2, and of httpx where that is installed, in threads and in tasks.
+
+    It is an ``Auth`` of both libraries, for which the type system has no name.
+    """
+    return _httpx_class()(credential)
 
 
 @functools.cache

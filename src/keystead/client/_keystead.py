@@ -22,7 +22,6 @@ from keystead.client._steps import Conversation, carry_out, carry_out_async
 from keystead.kernel.secrets import Secret
 
 if TYPE_CHECKING:
-    import httpx2
     from requests.auth import AuthBase
 
     from keystead.client._store.store import Store
@@ -156,7 +155,7 @@ class _Client:
         return self._manner
 
     @property
-    def httpx_auth(self) -> "httpx2.Auth":
+    def httpx_auth(self) -> Any:
         """Authentication for clients of httpx2, and of httpx where that is installed, sync and async.
 
         It renews tokens by itself. A request to another server raises InsecureAddress.
