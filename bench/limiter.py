@@ -24,6 +24,7 @@ from pydantic import SecretStr
 from keystead.kernel.clock import SystemClock
 from keystead.kernel.settings import Settings
 from keystead.wire.limiter import Limiter
+from keystead.wire.windows import Window
 
 ROUNDS: Final = rounds(1, 5)
 CHARGES: Final = 20_000 if quick() else 100_000
@@ -42,15 +43,13 @@ def ours() -> Callable[[str], object]:
 
 
 def at_hand() -> Callable[[str], object]:
-    """Return our charge where the key's counter is at hand, as it is at the gate."""
-    limiter = Limiter(Settings(limit_api=LIMIT), SystemClock())
-    counters: dict[str, Callable[[], object]] = {}
+    """Return our charge where the key's window is at hand, as it is at the gate."""
+    meter = Limiter(Settings(limit_api=LIMIT), SystemClock()).meter("api")
+    windows: dict[str, Window] = {}
 
     def charge(key: str) -> object:
-        counter = counters.get(key)
-        if counter is None:
-            counter = counters[key] = limiter.counter("api", key).charge
-        return counter()
+        windows[key], fields = meter.charge(key, windows.get(key))
+        return fields
 
     return charge
 
@@ -160,14 +159,14 @@ def row_of(how: str, found: Mapping[str, Mapping[str, Spread]], name: str) -> Ro
 def main() -> None:
     """Compare them."""
     surroundings("limits", "redis")
-    makers = {"ours": ours, "ours, counter at hand": at_hand, "limits": library}
+    makers = {"ours": ours, "ours, window at hand": at_hand, "limits": library}
     cases: dict[str, Case] = {
         f"{name}, {keys:,} keys": lambda make=make, keys=keys: charging(make, keys)  # type: ignore[misc]
         for keys in KEYS
         for name, make in makers.items()
     }
     found = in_turn(ROUNDS, cases)
-    keep(row_of("counted in the process, 100,000 keys", found, "ours, counter at hand, 100,000 keys"))
+    keep(row_of("counted in the process, 100,000 keys", found, "ours, window at hand, 100,000 keys"))
     table(["counting here", "µs of CPU a charge"], [[name, figures["cpu"].text(2)] for name, figures in found.items()])
     with storage() as url:
         if url is None:

@@ -44,6 +44,7 @@ from people import EVERY_SCOPE, METADATA, many, sign_in
 from servers import HERE, SERVER_CORE, Load, Served, keystead, need_wrk, pin, wrk
 
 from keystead.app import Services
+from keystead.gate.cache import MOST_ENTRIES
 from keystead.kernel.secrets import keyed_hash
 from keystead.oauth.routes import DEVICE_CODE as ISSUE
 from keystead.oauth.routes import TOKEN
@@ -52,8 +53,10 @@ from tests.support.postgres import PostgresServer
 ROUNDS: Final = rounds(2, 7)
 SECONDS: Final = 1.0 if quick() else 2.0
 KEYS: Final = option("keys", 50_000 if quick() else 1_000_000)
-IN_TURN: Final = 25_000
-"""Keys that are asked for in turn: more than are remembered, so that none of them ever is."""
+FIRST: Final = MOST_ENTRIES
+"""Keys that are asked for first, so that the server remembers as many as it may."""
+IN_TURN: Final = min(KEYS - FIRST, 8 * MOST_ENTRIES)
+"""Keys that are asked for in turn then: far more than were here lately, so that none of them is ever remembered."""
 POOL: Final = option("pool", 16)
 CHAINS: Final = 16
 BARE: Final = "asyncpg alone"
@@ -80,17 +83,18 @@ class Desk:
         self.server = server
         self.client = ""
         self.chains: list[str] = []
-        self.keys, self.hashes = place / "keys", place / "hashes"
+        self.first, self.keys, self.hashes = place / "first", place / "keys", place / "hashes"
         self.codes = place / "codes"
         self.turn, self.look_ups = 0, 0
         inside_shared(self.house, self._furnish)
         server.execute("CHECKPOINT")
 
     async def _furnish(self, services: Services) -> None:
-        texts = await fill_shared_with_keys(services, self.house, IN_TURN, KEYS - IN_TURN)
-        self.keys.write_text("".join(basic(text) + "\n" for text in texts), encoding="utf-8")
+        texts = await fill_shared_with_keys(services, self.house, FIRST + IN_TURN, KEYS - FIRST - IN_TURN)
+        self.first.write_text("".join(basic(text) + "\n" for text in texts[:FIRST]), encoding="utf-8")
+        self.keys.write_text("".join(basic(text) + "\n" for text in texts[FIRST:]), encoding="utf-8")
         secret = services.keys_of_installation.credentials
-        self.hashes.write_text("\n".join(keyed_hash(secret, text).hex() for text in texts), encoding="utf-8")
+        self.hashes.write_text("\n".join(keyed_hash(secret, text).hex() for text in texts[FIRST:]), encoding="utf-8")
         self.client = (await services.oauth.clients.register(METADATA)).id
         form = urlencode({"client_id": self.client, "scope": EVERY_SCOPE})
         self.codes.write_text(form + "\n", encoding="utf-8")
@@ -114,6 +118,13 @@ class Desk:
         found: dict[str, float] = json.loads(told.stdout)
         self.look_ups += int(found["requests"])
         return {**found, "postgres": (postgres_seconds(self.server) - before) / found["requests"] * 1e6}
+
+    def fill_the_cache(self, served: Served) -> None:
+        """Ask for the first keys, each at least once."""
+        asked = 0
+        while asked < FIRST:
+            load = Load(SECONDS, POOL, script="lines.lua", arguments=("header", str(self.first)), start=asked)
+            asked += int(wrk(served, SESSION, load)["requests"])
 
     def look_up(self, served: Served) -> dict[str, float]:
         """Run a round of checks of keys that are not remembered: it goes on where the last one ended."""
@@ -195,6 +206,7 @@ def main() -> None:
         say(f"PostgreSQL {version}; {KEYS:,} API keys in the table; {POOL} connections.")
         say()
         with keystead(desk.house) as served:
+            desk.fill_the_cache(served)
             cases: dict[str, Case] = {
                 BARE: desk.alone,
                 LOOKED_UP: lambda: desk.look_up(served),

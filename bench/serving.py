@@ -2,7 +2,7 @@
 
 ``serving.py bare PORT FILE`` answers what the file holds, whatever is asked: the least that any ASGI application does.
 ``serving.py fastapi PORT DATA`` is Keystead with its token endpoint moved into FastAPI.
-``serving.py forgetful PORT DATA`` is Keystead with a cache of five hundred credentials.
+``serving.py forgetful PORT DATA`` is Keystead with a cache of a hundred credentials.
 """
 
 import json
@@ -19,6 +19,7 @@ from fastapi import Depends, FastAPI, Request
 from starlette.responses import JSONResponse
 
 from keystead.app import build_application, open_services
+from keystead.gate.cache import CredentialCache
 from keystead.kernel.clock import SystemClock
 from keystead.kernel.settings import Settings
 from keystead.oauth.models import TokenRequest
@@ -30,7 +31,7 @@ from keystead.wire.asgi import App, until_gone
 from keystead.wire.caller import caller_of
 from keystead.wire.forms import parse_form, required
 
-REMEMBERED: Final = 500
+REMEMBERED: Final = 100
 
 
 def bare(file: Path) -> App:
@@ -85,8 +86,10 @@ def through_fastapi(data: Path, settings: Settings) -> App:
 
 def forgetful(data: Path, settings: Settings) -> App:
     """Return Keystead with a small cache, so that even a thousand API keys in turn are looked up each time."""
-    gate: Any = build_application(open_services(data, settings, SystemClock()), dev=True).asgi
-    gate._authenticator.cache._most = REMEMBERED
+    services = open_services(data, settings, SystemClock())
+    gate: Any = build_application(services, dev=True).asgi
+    gate._authenticator.cache = cache = CredentialCache(REMEMBERED)
+    services.db.listen(cache.hear)
     return gate  # type: ignore[no-any-return]
 
 

@@ -4,6 +4,7 @@ import asyncio
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,11 @@ IDENTITY = Identity("u1", "ada", "ada@example.com", "Ada", 0, None, "o1", "acme"
 
 def principal(credential_id: str = "c1", expires_at: int | None = None, user_id: str = "u1") -> Principal:
     return Principal(replace(IDENTITY, user_id=user_id), Method.API_KEY, ALL_SCOPES, credential_id, expires_at)
+
+
+def key_of(number: int) -> bytes:
+    """Return the key of a credential, which is a hash."""
+    return blake2b(b"%d" % number).digest()
 
 
 def subjects_of(found: Principal) -> set[str]:
@@ -95,13 +101,42 @@ def test_a_look_up_that_began_before_a_change_fills_nothing() -> None:
     assert cache.get(b"k", NOW) is None
 
 
-def test_when_there_are_too_many_the_oldest_leaves_and_leaves_nothing_behind() -> None:
+def test_when_there_are_too_many_the_oldest_leaves_for_one_that_comes_again_and_leaves_nothing_behind() -> None:
     cache = CredentialCache(most=3)
     for number in range(10):
-        cache.put(bytes([number]), principal(f"c{number}", user_id=f"u{number}"), cache.heard)
+        for _ in range(2):
+            cache.put(key_of(number), principal(f"c{number}", user_id=f"u{number}"), cache.heard)
     assert len(cache) == 3
-    assert [number for number in range(10) if cache.get(bytes([number]), NOW)] == [7, 8, 9]
+    assert [number for number in range(10) if cache.get(key_of(number), NOW)] == [7, 8, 9]
     assert (set(cache._by_credential), set(cache._people)) == ({"c7", "c8", "c9"}, {"u7", "u8", "u9"})
+
+
+def test_who_comes_once_takes_nobodys_place_however_many_they_are() -> None:
+    cache = CredentialCache(most=100)
+    often = [cache.put(key_of(number), principal(f"c{number}"), cache.heard) for number in range(100)]
+    for number in range(100, 10_000):
+        entry = cache.put(key_of(number), principal(f"c{number}", user_id=f"u{number}"), cache.heard)
+        assert entry.principal.credential_id == f"c{number}"
+    assert len(cache) == 100
+    assert [cache.get(key_of(number), NOW) for number in range(100)] == often
+    assert set(cache._people) == {"u1"}
+
+
+def test_who_is_not_remembered_is_given_the_answers_of_the_same_person_but_not_of_one_who_has_changed() -> None:
+    cache = CredentialCache(most=1)
+    kept = cache.put(key_of(1), principal(), cache.heard)
+    passing = cache.put(key_of(2), principal("c2"), cache.heard)
+    assert (passing.kept, passing.person) == (False, kept.person)
+    renamed = replace(principal("c3"), identity=replace(IDENTITY, name="Ada L."))
+    assert cache.put(key_of(3), renamed, cache.heard).person.identity.name == "Ada L."
+    assert cache.get(key_of(1), NOW) is kept
+
+
+def test_who_is_not_remembered_is_not_known_by_sight_either() -> None:
+    cache = CredentialCache(most=1)
+    cache.put(key_of(1), principal(), cache.heard)
+    cache.recognize(b"s", cache.put(key_of(2), principal("c2"), cache.heard))
+    assert (cache.seen(b"s", NOW), cache.get(key_of(2), NOW), cache._by_sight) == (None, None, {})
 
 
 def test_a_credential_that_is_found_again_with_another_user_leaves_nothing_of_the_first_behind() -> None:

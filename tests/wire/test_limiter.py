@@ -118,6 +118,56 @@ def test_a_counter_at_hand_outlives_its_windows() -> None:
         assert counter.charge() == ((b"ratelimit-policy", b'"api";q=3;w=60'), (b"ratelimit", b'"api";r=1;t=60'))
 
 
+def test_a_window_at_hand_spends_the_same_budget_and_tells_the_same() -> None:
+    clock = ManualClock()
+    limits = limiter(clock)
+    meter = limits.meter("api")
+    window, fields = meter.charge("somebody", None)
+    assert fields == ((b"ratelimit-policy", b'"api";q=3;w=60'), (b"ratelimit", b'"api";r=2;t=60'))
+    clock.advance(0.001)
+    assert charged(limits).fields() == (
+        (b"ratelimit-policy", b'"api";q=3;w=60'),
+        (b"ratelimit", b'"api";r=1;t=60'),
+    )
+    assert meter.charge("somebody", window)[0] is window
+    for refused in (
+        lambda: meter.charge("somebody", window),
+        lambda: meter.charge("somebody", None),
+        lambda: charged(limits),
+    ):
+        with pytest.raises(RateLimited):
+            refused()
+
+
+def test_who_keeps_a_window_at_hand_gets_the_next_when_it_has_ended() -> None:
+    clock = ManualClock()
+    limits = limiter(clock)
+    meter = limits.meter("api")
+    window, _ = meter.charge("somebody", None)
+    for _ in range(3):
+        clock.advance(61)
+        spend(limits, 1, "somebody else")  # forgets the ended windows
+        assert spend(limits, 1) == [2]
+        ended = window
+        window, fields = meter.charge("somebody", ended)
+        assert window is not ended
+        assert fields == ((b"ratelimit-policy", b'"api";q=3;w=60'), (b"ratelimit", b'"api";r=1;t=60'))
+
+
+def test_a_window_that_took_the_place_of_another_stays_when_that_is_forgotten() -> None:
+    clock = ManualClock()
+    windows = Windows(Limit("api", 3, 60, hot=True, when_away="open"), shared=False)
+    first = windows.at("somebody", clock.now_ms())
+    clock.advance(-30)
+    second = windows.at("somebody", clock.now_ms())
+    assert second is not first
+    clock.advance(59)
+    for _ in range(3):
+        clock.advance(0.5)
+        windows.at("somebody else", clock.now_ms())
+    assert windows.at("somebody", first.ends_ms - 61_000) is second
+
+
 async def test_a_node_by_itself_shares_with_nobody_and_never_waits() -> None:
     limits = limiter(ManualClock())
     limits.start()

@@ -7,8 +7,12 @@ must not fill the cache with what it saw before: it is kept only if nothing was 
 An entry is also known by sight: by the keyed hash of a header field in which its credential came, so that the same
 field is not read and decoded each time. What is known by sight goes when its entry goes, and so does what is known of
 a person when the last of their credentials goes.
+
+When there is no room, a newcomer takes the place of the oldest if it was here lately. So those who come again and again
+stay, however many others come once.
 """
 
+from array import array
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -17,7 +21,7 @@ from typing import Final
 from keystead.db.feed import EVERYTHING
 from keystead.kernel.principal import Identity, Method, Principal
 from keystead.kernel.scopes import Scopes
-from keystead.wire.limiter import Counter
+from keystead.wire.windows import Window
 
 MOST_ENTRIES: Final = 20_000
 MOST_SIGHTS: Final = 4
@@ -52,17 +56,20 @@ class Entry:
 
     principal: Principal
     person: Person
-    counter: Counter | None = None
+    window: Window | None = None
+    """Where its limit was charged the last time."""
     kept: bool = False
     sights: tuple[bytes, ...] = ()
 
 
 class CredentialCache:
-    """The principals that this process remembers, the oldest leaving first when there are too many."""
+    """The principals that this process remembers, of which the oldest leaves for one that comes a second time."""
 
     def __init__(self, most: int = MOST_ENTRIES) -> None:
         """Remember at most this many credentials."""
         self._most = most
+        self._lately = array("H", bytes(2 * most))
+        """Two bytes of each of about the last ``most`` newcomers, in the place that eight others tell."""
         # A plain dict would search through the places of all that left before for the oldest.
         self._entries: OrderedDict[bytes, Entry] = OrderedDict()
         self._by_sight: dict[bytes, Entry] = {}
@@ -86,12 +93,17 @@ class CredentialCache:
         return entry
 
     def put(self, key: bytes, principal: Principal, heard: int) -> Entry:
-        """Remember a principal, unless something was heard since the look-up began; return its entry in any case."""
+        """Remember a principal if there is room for it, unless something was heard since the look-up began.
+
+        Return its entry in any case.
+        """
         if heard != self.heard:
             return Entry(principal, Person(principal.identity))
         if key in self._entries:
             self._drop(key)
         elif len(self._entries) >= self._most:
+            if not self._was_here_lately(key):
+                return Entry(principal, self._acquaintance(principal.identity))
             self._drop(next(iter(self._entries)))
         person = self._person(principal.identity)
         person.keys.add(key)
@@ -139,6 +151,19 @@ class CredentialCache:
             members = [people[name] for people in self._people.values() if name in people]
             return [key for person in members for key in person.keys]
         return ()
+
+    def _was_here_lately(self, key: bytes) -> bool:
+        """Say whether a newcomer was here before, among so many as are remembered, and note it for the next time."""
+        place, mark = int.from_bytes(key[:8]) % len(self._lately), int.from_bytes(key[-2:])
+        if self._lately[place] == mark:
+            return True
+        self._lately[place] = mark
+        return False
+
+    def _acquaintance(self, identity: Identity) -> Person:
+        """Return the person of an identity for once, with the answers that are written for them if they are known."""
+        person = self._people.get(identity.user_id, {}).get(identity.organization_id)
+        return person if person is not None and person.identity == identity else Person(identity)
 
     def _person(self, identity: Identity) -> Person:
         """Return the person of an identity, which was read just now; one who is not the same any more is another."""

@@ -28,7 +28,7 @@ from keystead.kernel.problems import (
 from keystead.kernel.scopes import parse_scopes
 from keystead.wire.asgi import Message, Scope
 from keystead.wire.forms import parse_parameters
-from keystead.wire.limiter import Counter, Limiter
+from keystead.wire.limiter import Limiter
 
 SESSION: Final = "/api/auth/session"
 VERIFY: Final = "/verify"
@@ -63,6 +63,7 @@ class HotAnswers:
         self._entrance = entrance
         self._authenticator = authenticator
         self._limiter = limiter
+        self._charge = limiter.meter("api").charge
         self._last_use = last_use
         self._measures = measures
         self._new_id = ids.new
@@ -82,8 +83,9 @@ class HotAnswers:
         entry = self._authenticator.recall(sight)
         if entry is None:
             entry = await self._authenticator.entry(self._presented(headers), sight)
-        counter = entry.counter or self._counter(entry)
-        charged = counter.charge() or await self._charge_together(entry)
+        entry.window, charged = self._charge(entry.principal.credential_id, entry.window)
+        if charged is None:
+            charged = await self._charge_together(entry)
         self._last_use.note(entry.principal, self._now(), arrival.address)
         written = entry.person.session or _write_session(entry)
         start = self._start(written, arrival, charged)
@@ -121,10 +123,6 @@ class HotAnswers:
         if arrival.secure:
             headers.append(HSTS)
         return {"type": "http.response.start", "status": 200, "headers": headers}
-
-    def _counter(self, entry: Entry) -> Counter:
-        entry.counter = self._limiter.counter("api", entry.principal.credential_id)
-        return entry.counter
 
     async def _charge_together(self, entry: Entry) -> tuple[Field, Field]:
         """Charge the limit that the nodes share, when this one has to ask for more of it. Raises RateLimited."""

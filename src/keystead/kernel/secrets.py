@@ -63,12 +63,8 @@ class Secret:
         raise TypeError("a secret is not pickled")
 
 
-def _base62(number: int, width: int) -> str:
-    digits = []
-    for _ in range(width):
-        number, digit = divmod(number, 62)
-        digits.append(_ALPHABET[digit])
-    return "".join(reversed(digits))
+_CHECKSUMS: Final = tuple(_ALPHABET[number // 62] + _ALPHABET[number % 62] for number in range(_CHECKSUM_PRIME))
+"""Each remainder in base 62, written beforehand: every check of a key needs one of them."""
 
 
 def checksum(text: str) -> str:
@@ -76,7 +72,7 @@ def checksum(text: str) -> str:
 
     The text, read as a number, modulo a prime: every change of a single character changes it.
     """
-    return _base62(int.from_bytes(text.encode()) % _CHECKSUM_PRIME, _CHECKSUM_CHARACTERS)
+    return _CHECKSUMS[int.from_bytes(text.encode()) % _CHECKSUM_PRIME]
 
 
 def random_text(alphabet: str, number: int) -> str:

@@ -116,7 +116,11 @@ class Limiter:
 
     def counter(self, name: str, key: str) -> "Counter":
         """Return something that charges this key again and again, at a fraction of the cost."""
-        return Counter(self._windows[name], key, self._now_ms, self._refill)
+        return Counter(self.meter(name), key)
+
+    def meter(self, name: str) -> "Meter":
+        """Return something that charges this limit again and again, at a fraction of the cost."""
+        return Meter(self._windows[name], self._now_ms, self._refill)
 
     def _refill(self, window: Window, now_ms: int, *, alone: bool = False) -> bool:
         """Look for more where nothing is left. False when the nodes' storage is to be asked. Raises RateLimited."""
@@ -150,20 +154,16 @@ class Limiter:
         return uptime_ms, Sharing(Valkey(url, key, patience_ms), self._all_windows, patience_ms)
 
 
-class Counter:
-    """One key's limit, for a caller that charges it often: whatever can be prepared is."""
+class Meter:
+    """One limit, for a caller that charges it often and keeps each key's window at hand."""
 
-    __slots__ = ("_key", "_now_ms", "_policy", "_refill", "_start", "_window", "_windows")
+    __slots__ = ("_now_ms", "_policy", "_refill", "_start", "_windows")
 
-    def __init__(
-        self, windows: Windows, key: str, now_ms: Callable[[], int], refill: Callable[[Window, int], bool]
-    ) -> None:
-        """Charge ``key`` in ``windows``."""
+    def __init__(self, windows: Windows, now_ms: Callable[[], int], refill: Callable[[Window, int], bool]) -> None:
+        """Charge in ``windows``."""
         self._windows = windows
-        self._key = key
         self._now_ms = now_ms
         self._refill = refill
-        self._window = windows.at(key, now_ms())
         limit = windows.limit
         self._policy: Field = (
             b"ratelimit-policy",
@@ -171,20 +171,38 @@ class Counter:
         )
         self._start = b'"%s";r=' % limit.name.encode()
 
-    def charge(self) -> tuple[Field, Field] | None:
-        """Charge one request and return the fields that tell what is left.
+    def charge(self, key: str, window: Window | None) -> tuple[Window, tuple[Field, Field] | None]:
+        """Charge one request to ``key``, whose window may be at hand from the last time.
 
-        None when the nodes' storage is to be asked, which ``Limiter.charge`` does. Raises RateLimited.
+        Return the window to keep at hand, and the fields that tell what is left: None when the nodes' storage is to be
+        asked, which ``Limiter.charge`` does. Raises RateLimited.
         """
         now_ms = self._now_ms()
-        window = self._window
-        if not window.begins_ms <= now_ms < window.ends_ms:
-            window = self._window = self._windows.at(self._key, now_ms)
+        if window is None or not window.begins_ms <= now_ms < window.ends_ms:
+            window = self._windows.at(key, now_ms)
         if not window.left and not self._refill(window, now_ms):
-            return None
+            return window, None
         window.left -= 1
         wait = (window.ends_ms - now_ms + 999) // 1000
-        return self._policy, (b"ratelimit", b"%b%d;t=%d" % (self._start, window.left + window.beyond, wait))
+        state = b"%b%d;t=%d" % (self._start, window.left + window.beyond, wait)
+        return window, (self._policy, (b"ratelimit", state))
+
+
+class Counter:
+    """One key's limit, for a caller that charges it often."""
+
+    __slots__ = ("_key", "_meter", "_window")
+
+    def __init__(self, meter: Meter, key: str) -> None:
+        """Charge ``key`` by ``meter``."""
+        self._meter = meter
+        self._key = key
+        self._window: Window | None = None
+
+    def charge(self) -> tuple[Field, Field] | None:
+        """Charge one request, as ``Meter.charge`` does, and return the fields that tell what is left."""
+        self._window, fields = self._meter.charge(self._key, self._window)
+        return fields
 
 
 def _limit(name: str, text: str) -> Limit:

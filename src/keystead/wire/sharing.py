@@ -97,9 +97,11 @@ class Sharing:
         waiter: asyncio.Future[int | None] = loop.create_future()
         if not self._next:
             self._since_ms = uptime_ms()
-        if not window.waiting:
+        if window.waiting:
+            window.waiting.append(waiter)
+        else:
+            window.waiting = [waiter]
             self._next.append(window)
-        window.waiting.append(waiter)
         if self._talking is None:
             self._talking = loop.create_task(self._talk())
         return waiter
@@ -137,11 +139,11 @@ class Sharing:
         for turn, count in zip(turns, counts, strict=True):
             _fill(turn, count, asked_ms)
             _serve(turn.window, turn.waiters)
-            _serve(turn.window, turn.window.waiting)  # who came meanwhile
+            _serve(turn.window, turn.window.waiting or [])  # who came meanwhile
 
     def _let_go(self, asked_for: Iterable[Waiters]) -> None:
         """Tell all who still wait that the storage is away."""
-        for waiters in [*asked_for, *(window.waiting for window in self._next)]:
+        for waiters in [*asked_for, *(window.waiting or [] for window in self._next)]:
             for waiter in waiters:
                 if not waiter.done():
                     waiter.set_result(None)
@@ -193,7 +195,7 @@ class Sharing:
 
 def _turn(window: Window) -> _Turn:
     """Take the waiting requests, and a portion for those that come next."""
-    waiters, window.waiting = window.waiting, []
+    waiters, window.waiting = window.waiting or [], None
     return _Turn(window, waiters, min(window.limit.amount, max(len(waiters), _portion(window))), window.owed)
 
 

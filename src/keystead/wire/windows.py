@@ -5,9 +5,9 @@ Either way a charge is a look at the time, a comparison and a subtraction.
 """
 
 import asyncio
-from collections import OrderedDict
+from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, Literal
 
 from keystead.kernel.problems import RateLimited, retry_after
@@ -80,8 +80,8 @@ class Window:
     """Charges that this node counted by itself and has not told the others."""
     lent: int | None = None
     """What this node gave itself when the nodes' storage went away; None while that is there."""
-    waiting: list["asyncio.Future[int | None]"] = field(default_factory=list)
-    """Requests that wait for a portion."""
+    waiting: list["asyncio.Future[int | None]"] | None = None
+    """Requests that wait for a portion; None in all the many windows for which nobody ever waited."""
 
     def wait(self, now_ms: int) -> int:
         """Return the whole seconds until the window ends, at least 1."""
@@ -109,8 +109,9 @@ class Windows:
         self.limit = limit
         self._first = 0 if shared else limit.amount
         self._milliseconds = limit.seconds * 1000
-        # Windows of one length end in the order in which they began, so the ended ones come first.
-        self._windows: OrderedDict[str, Window] = OrderedDict()
+        self._windows: dict[str, Window] = {}
+        self._begun: deque[Window] = deque()
+        """Windows of one length end in the order in which they began, so the ended ones come first."""
 
     def __len__(self) -> int:
         return len(self._windows)
@@ -127,14 +128,12 @@ class Windows:
 
     def _begin(self, key: str, now_ms: int) -> Window:
         """Begin a window, and forget those that have ended: each is looked at once."""
-        windows, first = self._windows, self._first
-        while windows:
-            oldest = next(iter(windows))
-            if now_ms < windows[oldest].ends_ms:
-                break
-            del windows[oldest]
+        windows, begun, first = self._windows, self._begun, self._first
+        while begun and now_ms >= begun[0].ends_ms:
+            ended = begun.popleft()
+            if windows.get(ended.key) is ended:
+                del windows[ended.key]
         ends_ms = now_ms + self._milliseconds
-        window = Window(self.limit, key, now_ms, ends_ms, first, self.limit.amount - first, first)
-        windows[key] = window
-        windows.move_to_end(key)
+        window = windows[key] = Window(self.limit, key, now_ms, ends_ms, first, self.limit.amount - first, first)
+        begun.append(window)
         return window
