@@ -52,7 +52,7 @@ from tests.support.postgres import PostgresServer
 
 ROUNDS: Final = rounds(2, 7)
 SECONDS: Final = 1.0 if quick() else 2.0
-KEYS: Final = option("keys", 50_000 if quick() else 1_000_000)
+KEYS: Final = option("keys", 200_000 if quick() else 1_000_000)
 FIRST: Final = MOST_ENTRIES
 """Keys that are asked for first, so that the server remembers as many as it may."""
 IN_TURN: Final = min(KEYS - FIRST, 8 * MOST_ENTRIES)
@@ -138,12 +138,14 @@ class Desk:
     def check_that_all_were_looked_up(self) -> None:
         """Stop when PostgreSQL was asked for fewer keys than were checked: then some were remembered after all.
 
-        Its processes tell what they counted when their connections are closed.
+        One in three thousand may have been here lately. PostgreSQL's processes tell what they counted when their
+        connections are closed.
         """
         sql = "SELECT idx_scan FROM pg_stat_user_indexes WHERE indexrelname = 'uq_api_key_secret_hash'"
         ((scans,),) = self.server.fetch(sql, self.url)
-        if int(scans) < self.look_ups:
-            sys.exit(f"{self.look_ups:,} keys were checked, but PostgreSQL looked only {int(scans):,} up.")
+        checked = FIRST + self.look_ups
+        if int(scans) < 0.99 * checked:
+            sys.exit(f"{checked:,} keys were checked, but PostgreSQL looked only {int(scans):,} up.")
 
     def refresh(self, served: Served) -> dict[str, float]:
         """Run a round of refreshes. Its last tokens are not known here, so every round gets chains of its own."""
