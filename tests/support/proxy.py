@@ -51,6 +51,7 @@ Rule = Callable[[Ask, bytes], Answer]
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
+    request_queue_size = 128  # many processes connect at one moment
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Say nothing when a client went away: the test sees that from the client."""

@@ -69,7 +69,7 @@ def _tokens(store: Store, context: Context) -> list[Secret]:
 def _explained(error: KeysteadError, context: Context) -> KeysteadError:
     """Return the error with the truth in it: what is still there, and until when it works."""
     told = f"{error} You are still signed in: nothing was revoked, and nothing was deleted here. {_until(context)}"
-    hint = "Sign out again later, or delete it here at once and let it run out on the server: keystead logout --force"
+    hint = "Sign out again later, or delete it here at once and let it run out on the server: keystead logout --local"
     if isinstance(error, StoreError):
         return type(error)(told, hint=hint)
     if isinstance(error, NetworkError):

@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 from keystead.client._claims import claims_of
 from keystead.client._errors import StoreError, UsageError
 from keystead.client._models import TokenSet
-from keystead.client._store.contexts import Context
+from keystead.client._store.contexts import Context, SignIn
 from keystead.client._store.file import damaged, make_directory, prove_room, read_object, write_object
 from keystead.client._store.paths import parallel_cli_file, parallel_cli_old_file, pw_file, pw_old_file
 from keystead.kernel.secrets import Secret
@@ -37,6 +37,9 @@ class Given:
 class _File(Protocol):
     path: Path
 
+    def check(self, coming: SignIn | None, organization_id: str) -> None:
+        """Refuse a file that cannot be understood, or has no place for a sign-in."""
+
     def put(self, given: Given) -> None:
         """Add the sign-in, and select it."""
 
@@ -49,7 +52,7 @@ class _File(Protocol):
     def tokens(self, context: Context) -> list[Secret]:
         """Return the refresh tokens of the sign-in that are there."""
 
-    def take_out(self, given: Given) -> None:
+    def take_out(self, context: Context) -> None:
         """Remove the sign-in."""
 
 
@@ -60,15 +63,18 @@ class Also:
         """``environ`` says where the files are, by the rules of each program."""
         self._files: dict[str, _File] = {PARALLEL_CLI: _ParallelCli(environ), PW: _Pw(environ)}
 
-    def check(self, names: Iterable[str]) -> None:
-        """Refuse a program that nobody knows, or a file that cannot be written. Raises UsageError and StoreError."""
+    def check(self, names: Iterable[str], coming: SignIn | None = None, organization_id: str = "") -> None:
+        """Refuse a program that nobody knows, or a file that cannot be written, or has no place for who is coming.
+
+        Raises UsageError and StoreError, and writes nothing.
+        """
         for name in names:
             if name not in self._files:
                 raise UsageError(f"There is no program '{name}' to share with. There are: {', '.join(PROGRAMS)}.")
-            path = self._files[name].path
-            make_directory(path.parent)
-            read_object(path)
-            prove_room(path)
+            file = self._files[name]
+            make_directory(file.path.parent)
+            file.check(coming, organization_id)
+            prove_room(file.path)
 
     def path(self, name: str) -> Path:
         """Return a program's file."""
@@ -100,10 +106,10 @@ class Also:
             if file.path.parent.is_dir():
                 prove_room(file.path)
 
-    def take_out(self, given: Given) -> None:
+    def take_out(self, context: Context) -> None:
         """Remove a sign-in from the files of its programs. Raises StoreError."""
-        for file in self._of(given.context):
-            file.take_out(given)
+        for file in self._of(context):
+            file.take_out(context)
 
     def _of(self, context: Context) -> list[_File]:
         return [self._files[name] for name in context.also if name in self._files]
@@ -116,20 +122,23 @@ class _ParallelCli:
         self.path = parallel_cli_file(environ)
         self._old = parallel_cli_old_file(environ)
 
-    def put(self, given: Given) -> None:
+    def check(self, coming: SignIn | None, organization_id: str) -> None:
         content = self._read()
-        context, orgs = given.context, content["orgs"]
         others = [
             name
-            for name, entry in orgs.items()
-            if name != context.organization_id and (entry.get("control_api") or {}).get("refresh_token")
+            for name, entry in content["orgs"].items()
+            if name != organization_id and (entry.get("control_api") or {}).get("refresh_token")
         ]
-        if others and content["client_id"] not in {None, context.client_id}:
+        if coming is not None and others and content["client_id"] not in {None, coming.client_id}:
             raise StoreError(
                 f"parallel-cli is signed in to another organization already, as another client, and its file "
                 f"{self.path} has room for one client. It was left as it is.",
                 hint="Sign that out first: parallel-cli logout",
             )
+
+    def put(self, given: Given) -> None:
+        content = self._read()
+        context, orgs = given.context, content["orgs"]
         entry = orgs.setdefault(context.organization_id, {"api_key": None})
         entry["org_name"] = context.organization
         entry["control_api"] = _control_api(given)
@@ -151,11 +160,10 @@ class _ParallelCli:
             return None
         token = Secret(str(theirs["refresh_token"]))
         ends = (_seconds(theirs, "refresh_token_expires_at"), _seconds(theirs, "access_token_expires_at"))
-        # Not by the access token alone: its end may have been changed by hand to have it renewed.
-        if token == given.refresh_token or ends <= (
-            context.refresh_token_expires_at,
-            context.access_token_expires_at,
-        ):
+        ours = (context.refresh_token_expires_at, context.access_token_expires_at)
+        # Not by the access token alone: its end may have been changed by hand to have it renewed. Where two sets were
+        # made in one second theirs is taken: we write ours there at once, so theirs is hardly ever the older one.
+        if token == given.refresh_token or ends < ours:
             return None
         return TokenSet(
             access_token=Secret(str(theirs["access_token"])),
@@ -174,9 +182,9 @@ class _ParallelCli:
         kept = theirs.get("refresh_token")
         return [Secret(str(kept))] if kept and _same_sign_in(theirs, context) else []
 
-    def take_out(self, given: Given) -> None:
+    def take_out(self, context: Context) -> None:
         content = self._read()
-        context, orgs = given.context, content["orgs"]
+        orgs = content["orgs"]
         entry = orgs.get(context.organization_id) or {}
         if not _same_sign_in(entry.get("control_api"), context):
             return
@@ -216,15 +224,18 @@ class _Pw:
         self.path = pw_file(environ)
         self._old = pw_old_file(environ)
 
+    def check(self, coming: SignIn | None, organization_id: str) -> None:
+        name = None if coming is None else coming.context
+        kept = self._read()["identities"].get(name)
+        if kept is not None and not _is_ours(kept):
+            raise StoreError(
+                f"pw has a context '{name}' of its own in {self.path}. It was left as it is.",
+                hint="Choose another name for the context: keystead login --context NAME",
+            )
+
     def put(self, given: Given) -> None:
         content = self._read()
         context = given.context
-        kept = content["identities"].get(context.name)
-        if kept is not None and not _is_ours(kept):
-            raise StoreError(
-                f"pw has a context '{context.name}' of its own in {self.path}. It was left as it is.",
-                hint="Choose another name for the context: keystead login --context NAME",
-            )
         content["identities"][context.name] = _identity(given)
         write_object(self.path, {**content, "currentIdentity": context.name})
 
@@ -241,13 +252,13 @@ class _Pw:
     def tokens(self, context: Context) -> list[Secret]:
         return []
 
-    def take_out(self, given: Given) -> None:
+    def take_out(self, context: Context) -> None:
         content = self._read()
-        kept = content["identities"].get(given.context.name)
+        kept = content["identities"].get(context.name)
         if kept is None or not _is_ours(kept):
             return
-        del content["identities"][given.context.name]
-        if content.get("currentIdentity") == given.context.name:
+        del content["identities"][context.name]
+        if content.get("currentIdentity") == context.name:
             content["currentIdentity"] = ""
         write_object(self.path, content)
 

@@ -112,14 +112,14 @@ def mend_modes(path: Path, own: Iterable[str]) -> Iterator[str]:
     """
     if sys.platform == "win32":
         return  # a person's profile is theirs alone by inheritance
-    starts = tuple(own)
-    for one, mode in ((path, PRIVATE_FILE), (path.parent, PRIVATE_DIRECTORY)):
+    starts, directory = tuple(own), path.parent
+    for one, mode in ((path, PRIVATE_FILE), (directory, PRIVATE_DIRECTORY)):
         try:
             status = one.stat()
             if not status.st_mode & _OTHERS:
                 continue
             shown = oct(stat.S_IMODE(status.st_mode))[2:].zfill(4)
-            if one is path.parent and not all(child.name.startswith(starts) for child in one.iterdir()):
+            if one is directory and not all(child.name.startswith(starts) for child in one.iterdir()):
                 if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
                     yield f"Others can put files into {one} (mode {shown}). Give the store a directory of its own."
                 continue

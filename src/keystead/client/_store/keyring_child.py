@@ -16,15 +16,13 @@ def answer(asked: dict[str, str]) -> dict[str, Any]:
     """Do what is asked: ``probe``, ``get``, ``set`` or ``delete``. What went wrong is told in ``refused``."""
     try:
         import keyring
-        from keyring.errors import KeyringLocked, NoKeyringError, PasswordDeleteError
+        from keyring.errors import KeyringLocked, NoKeyringError
     except ImportError:
         return {"refused": "absent", "why": "the package 'keyring' is not installed"}
     try:
         return _done(keyring, asked)
-    except PasswordDeleteError:
-        return {}  # there was nothing to delete
     except NoKeyringError:
-        return {"refused": "absent", "why": "this system has none that can be used"}
+        return {"refused": "absent", "why": "there is none"}
     except KeyringLocked:
         return {"refused": "locked", "why": "it is locked"}
     except Exception as error:  # whatever a backend raises: its text may hold what it was given
@@ -39,7 +37,8 @@ def _done(keyring: Any, asked: dict[str, str]) -> dict[str, Any]:
         keyring.set_password(SERVICE, account, asked["secret"])
         return {}
     if asked["do"] == "delete":
-        keyring.delete_password(SERVICE, account)
+        if keyring.get_password(SERVICE, account) is not None:
+            keyring.delete_password(SERVICE, account)
         return {}
     return _probed(keyring)
 
@@ -52,10 +51,9 @@ def _probed(keyring: Any) -> dict[str, Any]:
         return {"refused": "absent", "why": "the one that is set up keeps plain text"}
     account, text = f"probe-{secrets.token_hex(8)}", secrets.token_hex(8)
     keyring.set_password(SERVICE, account, text)
-    kept = keyring.get_password(SERVICE, account)
-    keyring.delete_password(SERVICE, account)
-    if kept != text:
+    if keyring.get_password(SERVICE, account) != text:
         return {"refused": "absent", "why": "the one that is set up keeps nothing"}
+    keyring.delete_password(SERVICE, account)
     return {"name": name}
 
 

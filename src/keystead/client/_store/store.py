@@ -6,7 +6,7 @@ under a lock (docs/decisions/credential-store.md).
 
 import os
 import secrets
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Self
@@ -161,8 +161,9 @@ class Store:
         """Store a sign-in in the place of an earlier one of the same name, select it, and return it.
 
         The refresh token goes to the keyring where there is one that works, else to the file, which ``notices`` tells.
+        When an error is raised nothing of it was stored.
         """
-        self.also.check(sign_in.also)
+        self.also.check(sign_in.also, sign_in, tokens.organization_id)
         make_directory(self.paths.directory)
         with self.refreshing(sign_in.context):
             before = self.find(sign_in.context)
@@ -184,7 +185,9 @@ class Store:
 
             self._content.change(work)
             context = self.context(sign_in.context)
-            self.also.put(Given(context, tokens.refresh_token))
+            if before is not None:
+                self._with_others(lambda: self.also.take_out(before))
+            self._with_others(lambda: self.also.put(Given(context, tokens.refresh_token)))
             if PARALLEL_CLI in context.also and kept_in == IN_KEYRING:
                 self._tell(f"parallel-cli keeps the sign-in as plain text in {self.also.path(PARALLEL_CLI)}.")
         return context
@@ -213,7 +216,8 @@ class Store:
 
         context = self._content.change(work)
         if context is not None:
-            self._share(Given(context, tokens.refresh_token or seen.refresh_token))
+            given = Given(context, tokens.refresh_token or seen.refresh_token)
+            self._with_others(lambda: self.also.renew(given))
         return context
 
     def adopt(self, context: Context) -> Context:
@@ -243,10 +247,7 @@ class Store:
     def forget(self, name: str) -> None:
         """Remove a context from the store, the keyring and the files of other programs; nothing is revoked by it."""
         context = self.context(name)
-        try:
-            self.also.take_out(Given(context, None))
-        except StoreError as error:
-            self._tell(str(error))
+        self._with_others(lambda: self.also.take_out(context))
         if context.kept_in == IN_KEYRING:
             self._forget_secret(context)
 
@@ -358,10 +359,10 @@ class Store:
         except KeyringUnavailable as error:
             self._tell(f"{error} It still holds the refresh token of '{context.name}'.")
 
-    def _share(self, given: Given) -> None:
-        """Give new tokens to the other programs. What goes wrong there must not spoil what is stored here."""
+    def _with_others(self, work: Callable[[], None]) -> None:
+        """Do something with the files of other programs. What goes wrong there must not spoil what is stored here."""
         try:
-            self.also.renew(given)
+            work()
         except StoreError as error:
             self._tell(str(error))
 
