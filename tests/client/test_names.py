@@ -105,7 +105,8 @@ def test_every_public_class_function_and_method_is_documented() -> None:
 
 
 def test_importing_keystead_imports_next_to_nothing() -> None:
-    assert imported_by("import keystead") - imported_by("import typing") == {"keystead"}
+    assert imported_by("import keystead") == {"keystead"}
+    assert imported_by("import keystead.client") == {"keystead", "keystead.client"}
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,7 @@ Begin with ``Keystead``, or with ``DeviceLogin`` where nobody has signed in yet.
 ``keystead.client._errors``. Modules are private; what is named here stays. Each name is imported when it is first used.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any, Final
+TYPE_CHECKING = False  # what typing has, without its 5 ms
 
 if TYPE_CHECKING:
     from keystead.client._account import AccountApi as AccountApi
@@ -55,7 +54,7 @@ if TYPE_CHECKING:
     from keystead.client._waiting import Waiting as Waiting
     from keystead.kernel.secrets import Secret as Secret
 
-_HOMES: Final = {
+_HOMES = {
     "keystead.client._account": ("AccountApi", "AsyncAccountApi"),
     "keystead.client._auth": ("httpx_auth", "requests_auth"),
     "keystead.client._device": ("AsyncDeviceLogin", "DeviceLogin"),
@@ -100,17 +99,18 @@ _HOMES: Final = {
     "keystead.client._waiting": ("Waiting",),
     "keystead.kernel.secrets": ("Secret",),
 }
-_HOME_OF: Final = {name: home for home, names in _HOMES.items() for name in names}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = sorted(_HOME_OF)  # noqa: PLE0605 - a test pins it
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     """Import a name when it is first used (PEP 562)."""
     home = _HOME_OF.get(name)
     if home is None:
         raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
-    found = globals()[name] = getattr(importlib.import_module(home), name)
+    found: object = getattr(__import__(home, fromlist=[name]), name)
+    globals()[name] = found
     return found
 
 

@@ -140,8 +140,8 @@ def _httpx_class() -> Any:
 
     bases: list[type] = [_Httpx, httpx2.Auth]
     if importlib.util.find_spec("httpx") is not None:
-        older: type = importlib.import_module("httpx").Auth
-        if older not in bases:  # alias_httpx() makes them one
+        older = getattr(importlib.import_module("httpx"), "Auth", None)  # its version 1.0 has none so far
+        if isinstance(older, type) and older not in bases:  # alias_httpx() makes them one
             bases.append(older)
     return type("KeysteadAuth", tuple(bases), {"__doc__": "Authentication for httpx2 and httpx."})
 
