@@ -1,9 +1,11 @@
-"""The line that tells of a request: one JSON object, whole, at once, and never the reason for which one fails (W9)."""
+"""The line that tells of a request: one JSON object, whole, soon, and never the reason for which one fails (W9)."""
 
+import asyncio
 import json
 import logging
 import os
-from collections.abc import Iterator
+import select
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -81,6 +83,88 @@ def test_a_log_that_cannot_be_written_fails_no_request() -> None:
     assert logging.getLogger("keystead.requests").isEnabledFor(logging.INFO)
 
 
+def gathering(file: Path) -> tuple[RequestLog, Callable[[bytes], None]]:
+    """Return a log that writes a turn's lines together into a file, and what tells it of a request with this id."""
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    log = RequestLog(ManualClock(), descriptor)
+    log.gather(asyncio.get_running_loop())
+
+    def tell(request_id: bytes) -> None:
+        log.tell(request_id, method="POST", path="/", status=200, seconds=0, address="192.0.2.1")
+
+    return log, tell
+
+
+def ids_in(file: Path) -> list[str]:
+    return [json.loads(line)["request_id"] for line in file.read_text(encoding="utf-8").splitlines()]
+
+
+@pytest.mark.usefixtures("informed")
+async def test_the_lines_of_one_turn_are_written_when_it_is_over_before_what_is_read_later_runs(
+    tmp_path: Path,
+) -> None:
+    _, tell = gathering(tmp_path / "log")
+    loop, seen = asyncio.get_running_loop(), []
+
+    async def request(request_id: bytes) -> None:
+        tell(request_id)
+        if request_id == b"1":  # what is scheduled now was read later
+            loop.call_soon(lambda: seen.append(ids_in(tmp_path / "log")))
+        assert ids_in(tmp_path / "log") == []
+
+    await asyncio.gather(*(request(b"%d" % number) for number in range(3)))
+    await asyncio.sleep(0)
+    assert seen == [["0", "1", "2"]]
+
+
+@pytest.mark.usefixtures("informed")
+async def test_what_was_gathered_is_written_when_the_server_stops_and_each_line_at_once_from_then_on(
+    tmp_path: Path,
+) -> None:
+    log, tell = gathering(tmp_path / "log")
+    tell(b"1")
+    log.let_go()
+    assert ids_in(tmp_path / "log") == ["1"]
+    tell(b"2")
+    assert ids_in(tmp_path / "log") == ["1", "2"]
+
+
+@pytest.mark.usefixtures("informed")
+async def test_many_lines_are_written_in_pieces_that_a_pipe_takes_whole_and_that_end_with_a_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pieces: list[bytes] = []
+    real = os.write
+
+    def write(descriptor: int, piece: bytes) -> int:
+        pieces.append(piece)
+        return real(descriptor, piece)
+
+    monkeypatch.setattr(os, "write", write)
+    _, tell = gathering(tmp_path / "log")
+    for number in range(100):
+        tell(b"%d" % number)
+    await asyncio.sleep(0)
+    assert ids_in(tmp_path / "log") == [str(number) for number in range(100)]
+    assert max(map(len, pieces)) <= select.PIPE_BUF
+    assert all(piece.endswith(b"\n") for piece in pieces)
+    assert len(pieces) < 20
+
+
+def test_no_line_is_lost_when_a_busy_server_stops(furnished: Furnished, tmp_path: Path) -> None:
+    with furnished_server(furnished, tmp_path, {}) as server:
+
+        def ask(_: int) -> list[str]:
+            with httpx.Client(base_url=server.url) as client:
+                return [client.post("/getServiceKeys/token").headers["x-request-id"] for _ in range(50)]
+
+        with ThreadPoolExecutor(8) as pool:
+            ids = [one for many in pool.map(ask, range(8)) for one in many]
+        server.stop()
+        told = [json.loads(line) for line in server.log_text().splitlines()]
+    assert sorted(entry["request_id"] for entry in told if entry.get("path") == "/getServiceKeys/token") == sorted(ids)
+
+
 def test_the_setting_log_level_silences_the_lines(furnished: Furnished, tmp_path: Path) -> None:
     with furnished_server(furnished, tmp_path, {"KEYSTEAD_LOG_LEVEL": "WARNING"}) as server:
         assert httpx.get(f"{server.url}/sign-in").status_code == 200
@@ -91,7 +175,7 @@ def test_the_setting_log_level_silences_the_lines(furnished: Furnished, tmp_path
 def test_no_line_is_lost_when_the_process_is_killed(furnished: Furnished, tmp_path: Path) -> None:
     with furnished_server(furnished, tmp_path, {}) as server, httpx.Client(base_url=server.url) as client:
         ids = [client.get("/sign-in").headers["x-request-id"] for _ in range(20)]
-        client.get("/healthz")  # a line is written when its answer is on its way, so before the next request is read
+        client.get("/healthz")  # lines are written before whatever is read later is answered
         server.kill()
         told = [json.loads(line) for line in server.log_text().splitlines()]
     assert [entry["request_id"] for entry in told if entry.get("path") == "/sign-in"] == ids
