@@ -95,6 +95,10 @@ class Terminal:
         self.seen += str(self._spawn.before)
         return self.process.wait(SECONDS)
 
+    def end_code(self) -> int:
+        """Return the exit code of a command whose end was seen already."""
+        return self.process.wait(SECONDS)
+
     @property
     def text(self) -> str:
         """All that was shown, without colours."""

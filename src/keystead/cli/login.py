@@ -1,7 +1,8 @@
 """``keystead login``: sign in by device (RFC 8628), in a browser here or anywhere else."""
 
 import os
-from typing import TYPE_CHECKING, Final
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -23,7 +24,7 @@ CODE: Final = {
     "expires_in": NUMBER,
     "interval": NUMBER,
 }
-EVENTS: Final = {
+EVENTS: Final[Mapping[str, Any]] = {
     "auth_start": {},
     "device_code": {**CODE, "browser_open_attempted": FLAG, "browser_opened": FLAG},
     "auth_waiting": {},
