@@ -1,6 +1,7 @@
 """A server that answers as a test tells it to, over real connections, and remembers what it was asked."""
 
 import json
+import ssl
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -53,7 +54,7 @@ Reaction = Told | Lost | Callable[[Asked], "Told | Lost"]
 class Answering:
     """Answers one request after the other with ``reactions``; the last one answers all that follow."""
 
-    def __init__(self, *reactions: Reaction) -> None:
+    def __init__(self, *reactions: Reaction, tls: ssl.SSLContext | None = None) -> None:
         """Take a free port of 127.0.0.1. Nothing answers before the context is entered."""
         self.asked: list[Asked] = []
         self.reactions = list(reactions)
@@ -63,6 +64,9 @@ class Answering:
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), name="answering")
         self.port = self._server.server_port
         self.url = f"http://127.0.0.1:{self.port}"
+        if tls is not None:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
+            self.url = f"https://127.0.0.1:{self.port}"
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -89,7 +93,7 @@ class Answering:
             def handle_one_request(self) -> None:
                 try:
                     super().handle_one_request()
-                except ConnectionError:
+                except (ConnectionError, ssl.SSLError):
                     self.close_connection = True
 
             def _answer(self) -> None:
@@ -108,7 +112,7 @@ class Answering:
                 self.end_headers()
                 self.wfile.write(content)
 
-            do_GET = do_POST = do_DELETE = do_PATCH = do_PUT = do_HEAD = _answer  # noqa: N815 - as the library names them
+            do_GET = do_POST = do_CONNECT = do_DELETE = do_PATCH = do_PUT = do_HEAD = _answer  # noqa: N815 - as the library names them
 
             def log_message(self, format: str, *arguments: Any) -> None:
                 """Say nothing."""

@@ -211,10 +211,12 @@ def test_plain_http_to_this_machine_goes_past_every_proxy(quick: RetryPolicy, mo
 def test_settings_of_the_network_that_cannot_be_used_are_told(
     monkeypatch: pytest.MonkeyPatch, quick: RetryPolicy
 ) -> None:
-    monkeypatch.setenv("HTTPS_PROXY", "telnet://proxy.example.com")
-    with acting(Answering(APPS), quick) as client, pytest.raises(UsageError, match="environment") as failed:
-        client.account.apps.list()
-    assert "HTTPS_PROXY" in failed.value.hint
+    client = Keystead(BearerCredential("https://127.0.0.1:1", Secret(TOKEN)), policy=quick)
+    for proxy in ("telnet://proxy.example.com", "socks5://proxy.example.com"):
+        monkeypatch.setenv("HTTPS_PROXY", proxy)
+        with pytest.raises(UsageError, match="environment") as failed:
+            client.account.apps.list()
+        assert "HTTPS_PROXY" in failed.value.hint
 
 
 def test_requests_say_who_they_come_from_and_carry_no_cookies(quick: RetryPolicy) -> None:

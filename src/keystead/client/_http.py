@@ -69,7 +69,7 @@ class Transport:
         """Send a request and return the answer, whatever its status. Raises NetworkError."""
         with self._lock:
             if self._client is None or self._process != os.getpid():  # a fork must not share its parent's connections
-                self._client, self._process = _open("Client", self._timeout), os.getpid()
+                self._client, self._process = _open("Client", self.server, self._timeout), os.getpid()
             client = self._client
         with (
             _told(self.server),
@@ -101,7 +101,7 @@ class AsyncTransport:
     async def send(self, request: Request) -> Answer:
         """Send a request and return the answer, whatever its status. Raises NetworkError."""
         if self._client is None:
-            self._client = _open("AsyncClient", self._timeout)
+            self._client = _open("AsyncClient", self.server, self._timeout)
         with _told(self.server):
             async with self._client.stream(**_arguments(self.server, request, self._timeout)) as response:
                 body = _Body(self.server)
@@ -137,24 +137,31 @@ class _Body:
         return b"".join(self._pieces)
 
 
-def _open(kind: str, timeout: float) -> Any:
-    """Return a client of httpx2 of this kind."""
+def _open(kind: str, server: str, timeout: float) -> Any:
+    """Return a client of httpx2 of this kind, for one server.
+
+    Plain HTTP goes to this machine alone: no proxy ever sees it, and certificates need not be read for it, which would
+    take longer than the request.
+    """
+    import ssl
     from http.cookiejar import CookieJar, DefaultCookiePolicy
 
     import httpx2
 
-    make = getattr(httpx2, kind)
+    make, encrypted = getattr(httpx2, kind), server.startswith("https://")
     try:
         return make(
             timeout=timeout,
             follow_redirects=False,
-            mounts={"http://": None},  # plain HTTP goes to this machine alone: a proxy elsewhere must never see it
+            trust_env=encrypted,
+            verify=True if encrypted else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),  # which trusts nobody
             headers={"User-Agent": USER_AGENT},
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),  # a cookie would be a second credential
         )
-    except (ValueError, OSError, httpx2.InvalidURL) as error:  # a proxy or a certificate file that cannot be used
+    except (ValueError, OSError, ImportError, httpx2.InvalidURL) as error:  # of a proxy or a certificate file
+        why = str(error) if isinstance(error, (OSError, ImportError)) else "the address of a proxy is not understood"
         raise UsageError(
-            f"The settings of the network in the environment cannot be used: {error}",
+            f"The settings of the network in the environment cannot be used: {why}",
             hint="Check HTTPS_PROXY, ALL_PROXY, NO_PROXY, SSL_CERT_FILE and SSL_CERT_DIR.",
         ) from error
 
@@ -171,7 +178,7 @@ def _arguments(server: str, request: Request, timeout: float) -> dict[str, Any]:
     return {
         "method": request.method,
         "url": server + request.path,
-        "headers": {"Accept": "application/json", **request.headers},
+        "headers": {"accept": "application/json"} | {name.lower(): value for name, value in request.headers.items()},
         "content": request.body,
         "timeout": httpx2.Timeout(timeout, read=reading),
     }

@@ -80,12 +80,12 @@ def _request(
     method = method.upper()
     if not method.isascii() or not method.isalpha():
         raise UsageError("A method is a word, such as GET.")
-    sent = {name: value for name, value in (headers or {}).items() if name.lower() != "authorization"}
+    sent = {name.lower(): value for name, value in (headers or {}).items() if name.lower() != "authorization"}
     if json is not None:
         if content is not None:
             raise UsageError("Give the body as json or as content, not both.")
         content = json_format.dumps(json).encode()
-        sent = {"Content-Type": "application/json", **sent}
+        sent = {"content-type": "application/json", **sent}
     request = Request(method, _path(path, manner.server, params), sent, content)
     answer = yield from exchange(request, manner, repeatable=method in _IDEMPOTENT)
     return Response(answer.status, answer.headers, answer.body, request, manner.server)
