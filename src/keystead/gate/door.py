@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 
 from keystead.gate.authenticator import Authenticator
 from keystead.gate.credentials import read_credential
-from keystead.gate.entrance import READS, Entrance, check_size, only_read
+from keystead.gate.entrance import READS, Entrance, check_head, only_read
 from keystead.gate.hot import HSTS, NOSNIFF, SESSION, VERIFY, Finished, HotAnswers
 from keystead.gate.last_use import LastUse
 from keystead.gate.measures import Measures
@@ -81,6 +81,8 @@ class Gate:
         """Ask ``direct`` by exact path, else pass on to ``inner``. ``dev`` lets loopback use plain HTTP."""
         self._inner = inner
         self._direct = dict(direct)
+        # What these speak goes by their path alone: none of them is a page.
+        self._surfaces = {path: surface_of(path, "").value for path in direct}
         self._settings = settings
         self._clock = clock
         self._authenticator = authenticator
@@ -153,10 +155,10 @@ class Gate:
         arrival, request_id, found = self._entrance.judge(scope), self._ids.new(), None
         try:
             try:
-                check_size(scope["headers"])
+                declared = check_head(scope["headers"])
                 if not (arrival.secure or self._entrance.may_pass(arrival)):
                     await self._entrance.refuse(scope, arrival)
-                if _declared_length(scope) > LARGEST_BODY:
+                if declared > LARGEST_BODY:
                     raise BodyTooLarge()
                 found = await endpoint(scope, receive, arrival.address)
             except Problem as problem:
@@ -203,15 +205,15 @@ class Gate:
             self._record(scope, (reply.request_id.encode(), reply.path, reply.status), arrival.address, seconds)
 
     async def _pass(self, scope: Scope, receive: Receive, reply: "_Reply", arrival: Arrival) -> None:
-        path, headers = scope["path"], scope["headers"]
-        check_size(headers)
+        path = scope["path"]
+        declared = check_head(scope["headers"])
         if path in PATHS:
             if scope["method"] not in READS:
                 raise only_read()
             await send_answer(reply.send, await self._operations.answer(scope, arrival))
             return
         await self._entrance.check(scope, arrival)
-        if _declared_length(scope) > LARGEST_BODY:
+        if declared > LARGEST_BODY:
             raise BodyTooLarge()
         set_caller(scope, await self._caller(scope, reply, arrival))
         # HEAD is GET without the body (RFC 9110, section 9.3.2), so no route has to say so itself.
@@ -265,7 +267,9 @@ class Gate:
         if path in _OWN:
             self._measures.count(path, method, status)
             return
-        surface = surface_of(path, header(scope, b"accept")).value if path not in PATHS else "operations"
+        surface = self._surfaces.get(path)
+        if surface is None:
+            surface = surface_of(path, header(scope, b"accept")).value if path not in PATHS else "operations"
         self._measures.count(surface, method, status)
         self._measures.observe(surface, seconds)
         if path not in PATHS:
@@ -305,11 +309,6 @@ class _Reply:
         if not self.status:
             await self.send({"type": "http.response.start", "status": found.status, "headers": [*found.fields]})
             await self.send({"type": "http.response.body", "body": found.body})
-
-
-def _declared_length(scope: Scope) -> int:
-    text = header(scope, b"content-length")
-    return int(text) if text.isascii() and text.isdigit() else 0
 
 
 def _limited(receive: Receive) -> Receive:

@@ -47,10 +47,16 @@ class Entrance:
         raise HttpsRequired()
 
 
-def check_size(headers: Headers) -> None:
-    """Raise HeadersTooLarge."""
-    if sum([len(name) + len(value) for name, value in headers]) > LARGEST_HEADERS:
+def check_head(headers: Headers) -> int:
+    """Return the length that a request declares for its body, 0 where it does not. Raises HeadersTooLarge."""
+    size, declared = 0, b""
+    for name, value in headers:
+        size += len(name) + len(value)
+        if name == b"content-length" and not declared:
+            declared = value
+    if size > LARGEST_HEADERS:
         raise HeadersTooLarge()
+    return int(declared) if declared.isdigit() else 0
 
 
 def only_read() -> MethodNotAllowed:

@@ -16,12 +16,13 @@ from keystead.kernel.problems import (
     InvalidClientMetadata,
     InvalidRequest,
     MethodNotAllowed,
+    Problem,
     RateLimited,
     SlowDown,
     UnsupportedMediaType,
 )
 from keystead.kernel.scopes import format_scopes
-from keystead.oauth.models import Client, Poll, TokenRequest, TokenSet
+from keystead.oauth.models import Client, TokenRequest, TokenSet
 from keystead.oauth.service import DEVICE_CODE as DEVICE_GRANT
 from keystead.oauth.service import OAuth
 from keystead.wire.answers import DEVICE_PAGE, Answer, Surface, answer
@@ -91,46 +92,36 @@ class OAuthRoutes:
         A poll may be held for long, and thousands of them: so nothing of the request is kept.
         """
         _only_post(scope)
-        asked = await self._asked(scope, receive, address)
-        gone = partial(until_gone, receive)
-        if isinstance(asked, Poll):
-            found = await self._oauth.poll_again(asked, gone, preferred_wait(scope))
-        else:
-            answering = self._oauth.exchange(asked, gone)
-            del asked
-            found = await answering
-        return _PENDING if found is None else _ok(_tokens(found))
-
-    async def _asked(self, scope: Scope, receive: Receive, address: str) -> Poll | TokenRequest:
-        """Read a token request and charge it; a poll in words that came before need not be read again."""
         body, content_type = await read_body(receive), raw_header(scope, b"content-type")
         sight = self._sights.of(content_type, body)
         poll = self._sights.recall(sight)
+        form = parse_form(body, content_type.decode("latin-1")) if poll is None else {}
+        polls = poll is not None or form.get("grant_type") == DEVICE_GRANT
+        if self._charged_here(address, polls=polls) is None:
+            await self._charge(address, polls=polls)
         if poll is not None:
-            await self._charge(address, polls=True)
-            return poll
-        form = parse_form(body, content_type.decode("latin-1"))
-        await self._charge(address, polls=form.get("grant_type") == DEVICE_GRANT)
-        return TokenRequest(
-            required(form, "grant_type"),
-            form.get("client_id"),
-            form.get("device_code"),
-            form.get("refresh_token"),
-            form.get("scope"),
-            address,
-            preferred_wait(scope),
-            sight,
-        )
+            answering = self._oauth.poll_again(poll, partial(until_gone, receive), preferred_wait(scope))
+        else:
+            request = _request(form, address, preferred_wait(scope), sight)
+            answering = self._oauth.exchange(request, partial(until_gone, receive))
+            del request
+        del body, form, sight, poll
+        found = await answering
+        return _PENDING if found is None else _ok(_tokens(found))
+
+    def _charged_here(self, address: str, *, polls: bool) -> object | None:
+        """Charge a token request to its address; None when the nodes' storage is to be asked. Raises RateLimited."""
+        try:
+            return self._counter(address).charge()
+        except RateLimited as problem:
+            raise _too_many(problem, polls=polls) from None
 
     async def _charge(self, address: str, *, polls: bool) -> None:
-        """Charge a token request to its address. Raises RateLimited, to whoever polls in the words of its protocol."""
+        """Charge it to what the nodes share. Raises RateLimited."""
         try:
-            if self._counter(address).charge() is None:
-                await self._limiter.charge("token", limit_key_of_address(address))
+            await self._limiter.charge("token", limit_key_of_address(address))
         except RateLimited as problem:
-            if not polls:
-                raise
-            raise SlowDown(problem.detail, headers=problem.headers) from None  # RFC 8628, section 3.5
+            raise _too_many(problem, polls=polls) from None
 
     def _new_counter(self, address: str) -> Counter:
         return self._limiter.counter("token", limit_key_of_address(address))
@@ -145,6 +136,25 @@ class OAuthRoutes:
             raise InvalidRequest("The parameter 'refresh_token' is missing.")
         await self._oauth.grants.revoke(token, address=address)
         return ready(Answer(200, _NO_STORE, b""))
+
+
+def _too_many(problem: RateLimited, *, polls: bool) -> Problem:
+    """Return what is told of too many requests; whoever polls is told in its own words (RFC 8628, section 3.5)."""
+    return SlowDown(problem.detail, headers=problem.headers) if polls else problem
+
+
+def _request(form: Mapping[str, str], address: str, wait: int | None, sight: bytes) -> TokenRequest:
+    """Return a token request. Raises InvalidRequest when it names no grant type."""
+    return TokenRequest(
+        required(form, "grant_type"),
+        form.get("client_id"),
+        form.get("device_code"),
+        form.get("refresh_token"),
+        form.get("scope"),
+        address,
+        wait,
+        sight,
+    )
 
 
 def _only_post(scope: Scope) -> None:
