@@ -155,6 +155,21 @@ def test_with_two_workers_a_revoked_key_is_refused_by_both(workers: Serving) -> 
     assert ended_by(revoke, workers.address, workers.data, bearer(key)) == [{200}, {401}]
 
 
+def test_with_two_workers_a_key_that_was_rotated_without_an_overlap_is_refused_by_both(workers: Serving) -> None:
+    key_id, key = new_key(workers.data, workers.address, "ada")
+    app_id = ask(workers.data, "SELECT app_id FROM api_key WHERE id = ?", key_id)[0]
+    successors = []
+
+    async def rotate(services: Services) -> None:
+        ada = await services.tokens.find(new)
+        assert ada is not None
+        successors.append((await services.keys.changes.rotate(ada, app_id, key_id, 0)).made.secret.reveal())
+
+    new = new_token(workers.data, workers.address, "ada")
+    assert ended_by(rotate, workers.address, workers.data, bearer(key)) == [{200}, {401}]
+    assert checks(workers.address, bearer(successors[0]), ROUNDS) == {200}
+
+
 def test_with_two_workers_a_new_password_ends_the_sessions_of_both(workers: Serving) -> None:
     sign_in = {"username": ADA.username, "password": ADA.password}
     answer = httpx.post(f"{workers.address}/api/sso/password/login", json=sign_in)
