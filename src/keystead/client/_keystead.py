@@ -16,7 +16,7 @@ from keystead.client._auth import httpx_auth, requests_auth
 from keystead.client._calls import DEFAULT_POLICY, Manner, Presenting, exchange, follow
 from keystead.client._errors import UsageError
 from keystead.client._http import TIMEOUT, Answer, AsyncTransport, Request, Transport
-from keystead.client._models import Whoami
+from keystead.client._models import TokenSet, Whoami
 from keystead.client._retry import RetryPolicy
 from keystead.client._steps import Conversation, carry_out, carry_out_async
 from keystead.kernel.secrets import Secret
@@ -24,6 +24,7 @@ from keystead.kernel.secrets import Secret
 if TYPE_CHECKING:
     from requests.auth import AuthBase
 
+    from keystead.client._renewing import OnRenewed
     from keystead.client._store.store import Store
 
 T = TypeVar("T")
@@ -139,6 +140,27 @@ class _Client:
         found = find_credential(
             server=server, context=context, token=token, api_key=api_key, environ=environ, store=store
         )
+        return cls(found, timeout=timeout, policy=policy)
+
+    @classmethod
+    def from_tokens(
+        cls,
+        server: str,
+        tokens: TokenSet,
+        *,
+        client_id: str,
+        on_renewed: "OnRenewed | None" = None,
+        timeout: float = TIMEOUT,
+        policy: RetryPolicy = DEFAULT_POLICY,
+    ) -> Self:
+        """Act with the tokens that a DeviceLogin gave, without storing them; they are renewed in memory.
+
+        ``client_id`` is the one of the DeviceCode. ``on_renewed`` is told of the next tokens, for a program that keeps
+        them in a place of its own. Raises UsageError.
+        """
+        from keystead.client._renewing import TokenCredential
+
+        found = TokenCredential(server, tokens, client_id, on_renewed=on_renewed, policy=policy)
         return cls(found, timeout=timeout, policy=policy)
 
     def __repr__(self) -> str:
