@@ -106,6 +106,7 @@ class OAuthRoutes:
             answering = self._oauth.exchange(request, partial(until_gone, receive))
             del request
         del body, form, sight, poll
+        scope["headers"] = []  # a kilobyte, which the server would keep for as long as the poll is held
         found = await answering
         return _PENDING if found is None else _ok(_tokens(found))
 
