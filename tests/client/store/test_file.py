@@ -296,6 +296,21 @@ def test_older_tokens_never_replace_newer_ones(store: Store) -> None:
     assert store.context(NAME).access_token == Secret("access-2")
 
 
+def test_older_tokens_never_replace_newer_ones_that_come_at_the_same_moment(
+    store: Store, directory: Path, tmp_path: Path
+) -> None:
+    seen = store.context(NAME)
+
+    def late(descriptor: int) -> None:
+        """Get the lock just after another process has stored its tokens and given it back."""
+        store.renew(seen, tokens("2"))
+        system_lock(descriptor)
+
+    slow = Store.open(directory, environ=environment(tmp_path), lock=late)
+    assert slow.renew(seen, tokens("late")) is None
+    assert store.context(NAME).access_token == Secret("access-2")
+
+
 def test_the_current_context_is_the_last_one_signed_in_until_another_is_selected(store: Store) -> None:
     other = SignIn("http://127.0.0.1:8080", "c", "ada", "u")
     store.save(other, tokens())

@@ -97,6 +97,14 @@ def test_a_keyring_that_works_holds_the_refresh_token_and_nothing_else(tmp_path:
     assert store.where(NAME).startswith("the keyring of this system")
 
 
+def test_older_tokens_never_replace_newer_ones_in_the_keyring(tmp_path: Path) -> None:
+    store = Store.open(tmp_path / "store", environ=environment(tmp_path, WORKING))
+    seen = store.save(WHO, tokens())
+    assert store.renew(seen, tokens("2")) is not None
+    assert store.renew(seen, tokens("late")) is None
+    assert list(in_keyring(tmp_path).values()) == ["pwr_2"]
+
+
 def test_an_earlier_sign_in_leaves_nothing_in_the_keyring(tmp_path: Path) -> None:
     store = Store.open(tmp_path / "store", environ=environment(tmp_path, WORKING))
     store.save(SignIn("https://old.example", "c", "ada", "u", name=NAME), tokens("old"))

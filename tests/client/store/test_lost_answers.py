@@ -15,10 +15,20 @@ from keystead.client._credentials import StoredCredential
 from keystead.client._errors import NetworkError, RateLimited, ServerUnavailable, SignInEnded, SignInRequired
 from keystead.client._models import TokenSet
 from keystead.client._store import SignIn, Store
+from keystead.client._store.lock import system_lock
 from keystead.kernel.secrets import Secret
 from tests.client.store.conftest import Desk, environment
 from tests.client.store.cutting import CuttingProxy
-from tests.client.store.refreshing import TOKEN_PATH, force_expiry, kept, no_locks, refresh, rewrite, token_set
+from tests.client.store.refreshing import (
+    TOKEN_PATH,
+    OffsetClock,
+    force_expiry,
+    kept,
+    no_locks,
+    refresh,
+    rewrite,
+    token_set,
+)
 from tests.support.browser import Browser
 from tests.support.calls import Line
 from tests.support.device import DeviceClient
@@ -182,37 +192,65 @@ def test_while_another_is_renewing_a_valid_token_is_used_without_waiting(desk: D
     assert desk.asked() == 1
 
 
+class CountingClock(OffsetClock):
+    """A clock that knows how often it was looked at."""
+
+    looks = 0
+
+    def now(self) -> int:
+        """Count, and return the time."""
+        self.looks += 1
+        return super().now()
+
+
 def test_a_failure_is_shared_by_the_threads_that_waited_for_it(desk: Desk) -> None:
     desk.expire()
     calls: list[int] = []
-    waiting, may_fail = threading.Barrier(11), threading.Event()
+    clock = CountingClock()
+    asked, may_fail = threading.Event(), threading.Event()
 
     def failing(server: str, refresh_token: Secret, client_id: str) -> TokenSet:
         calls.append(1)
+        asked.set()
         may_fail.wait(30)
         raise NetworkError("No answer.")
 
-    credential = StoredCredential(desk.open(), desk.name, failing)
+    credential = StoredCredential(Store.open(desk.directory, environ=desk.environ, clock=clock), desk.name, failing)
     errors: list[Exception] = []
 
     def ask() -> None:
-        waiting.wait(30)
         try:
             credential.authorization()
         except NetworkError as error:
             errors.append(error)
 
     threads = [threading.Thread(target=ask) for _ in range(10)]
-    for thread in threads:
+    threads[0].start()
+    assert asked.wait(30)
+    before = clock.looks
+    for thread in threads[1:]:
         thread.start()
-    waiting.wait(30)
-    while not calls:
+    while clock.looks < before + 2 * 9:  # each looks twice, and then stands before the lock, which nothing tells
         time.sleep(0.01)
-    time.sleep(0.3)  # the others stand before the lock now, which nothing tells
+    time.sleep(0.2)
     may_fail.set()
     for thread in threads:
         thread.join()
     assert (len(errors), len(calls)) == (10, 1)
+
+
+def test_whoever_gets_the_lock_reads_the_store_again_before_asking(desk: Desk) -> None:
+    winner = desk.credential()
+    desk.expire()
+
+    def late(descriptor: int) -> None:
+        """Get the lock just after another process has renewed and given it back."""
+        winner.authorization()
+        system_lock(descriptor)
+
+    loser = StoredCredential(Store.open(desk.directory, environ=desk.environ, lock=late), desk.name, refresh)
+    assert loser.authorization() == winner.authorization()
+    assert desk.asked() == 1
 
 
 def test_renewals_are_spread_over_the_last_twenty_to_five_percent_of_a_tokens_life(desk: Desk) -> None:
