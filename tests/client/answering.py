@@ -79,6 +79,10 @@ class Answering:
         self._thread.join(SECONDS)
         self._server.server_close()
 
+    def close(self) -> None:
+        """Accept no connection any more."""
+        self._server.socket.close()
+
     def _react(self, asked: Asked) -> Told | Lost:
         with self._lock:
             self.asked.append(asked)

@@ -20,9 +20,11 @@ from keystead.client import (
     RetryPolicy,
     ServerUnavailable,
     SignInRequired,
+    TokenSet,
     UsageError,
 )
 from keystead.client._credentials import ApiKeyCredential, BearerCredential
+from keystead.client._renewing import TokenCredential
 from keystead.kernel.secrets import Secret
 from tests.client.answering import Answering, Asked, Lost, Told
 from tests.support.processes import free_port
@@ -42,6 +44,7 @@ KEY: dict[str, Any] = {
     "raw_api_key": "pwt_text-of-the-key",
 }
 BALANCE = {"org_id": "o", "credit_balance_cents": 500, "pending_debit_balance_cents": 0, "will_invoice": False}
+EXPIRED = TokenSet(Secret("access"), 0, Secret("pwr_0"), 0, 0, (), "o", None)
 UNAVAILABLE = Told(503, {"detail": "The service cannot answer just now."}, {"Retry-After": "0"})
 
 
@@ -85,6 +88,24 @@ def test_a_creation_is_sent_again_when_no_connection_came_about(quick: RetryPoli
             client.account.apps.create("ci")
         assert not failed.value.may_be_done
         assert failed.value.hint
+
+
+def test_it_is_told_whether_anything_may_have_been_done(quick: RetryPolicy) -> None:
+    closing: list[Answering] = []
+
+    def lose_and_close(asked: Asked) -> Lost:
+        closing[0].close()
+        return Lost()
+
+    server = Answering(lose_and_close)
+    closing.append(server)
+    with acting(server, quick) as client, pytest.raises(NetworkError, match="cannot be reached") as failed:
+        client.account.balance.add(500)
+    assert failed.value.may_be_done
+    away = TokenCredential(server.url, EXPIRED, "kc_1", policy=RetryPolicy(attempts=1))
+    with Keystead(away, policy=quick) as client, pytest.raises(NetworkError) as failed:
+        client.account.apps.create("ci")
+    assert not failed.value.may_be_done
 
 
 def test_a_payment_is_sent_again_with_the_same_idempotency_key(quick: RetryPolicy) -> None:

@@ -103,7 +103,7 @@ class _Heard:
 
 def _answered(call: Call[T], manner: Manner) -> Conversation[_Heard]:
     started, sent, uncertain = manner.clock(), 0, False
-    presented = yield from _presented(manner)
+    presented = yield from _presented(manner, uncertain)
     refreshed = False
     while True:
         sent += 1
@@ -117,13 +117,13 @@ def _answered(call: Call[T], manner: Manner) -> Conversation[_Heard]:
             raise
         except NetworkError as error:
             uncertain = uncertain or error.may_be_done
-            failed = error
-            if error.may_be_done and not call.repeatable:
+            error.may_be_done, failed = uncertain, error
+            if uncertain and not call.repeatable:
                 raise
         else:
             if answer.status == 401 and presented is not None and manner.credential is not None and not refreshed:
                 refreshed = True
-                other = yield from block(_renewal(manner.credential, presented))
+                other = yield from _renewed(manner.credential, presented, uncertain)
                 if other is not None:
                     presented, sent = other, sent - 1  # a request that was refused counts for nothing
                     continue
@@ -139,20 +139,31 @@ def _answered(call: Call[T], manner: Manner) -> Conversation[_Heard]:
             raise failed or NetworkError(f"{manner.server} cannot be reached.")
         yield from pause(seconds)
         if not refreshed:
-            presented = yield from _presented(manner)
+            presented = yield from _presented(manner, uncertain)
 
 
-def _presented(manner: Manner) -> Conversation[Secret | None]:
+def _presented(manner: Manner, uncertain: bool) -> Conversation[Secret | None]:
+    """Return the credential, which may have to be renewed first."""
     if manner.credential is None:
         return None
     ready = manner.credential.ready()
     if ready is not None:
         return ready
-    return (yield from block(manner.credential.authorization))
+    return (yield from _obtained(manner.credential.authorization, uncertain))
 
 
-def _renewal(credential: Presenting, refused: Secret) -> Callable[[], Secret | None]:
-    return lambda: credential.after_refusal(refused)
+def _renewed(credential: Presenting, refused: Secret, uncertain: bool) -> Conversation[Secret | None]:
+    """Return another credential after a refusal, or None."""
+    return _obtained(lambda: credential.after_refusal(refused), uncertain)
+
+
+def _obtained(work: Callable[[], T], uncertain: bool) -> Conversation[T]:
+    """Get a credential. Where that fails, the call itself was not done, unless an earlier attempt may have been."""
+    try:
+        return (yield from block(work))
+    except NetworkError as error:
+        error.may_be_done = uncertain
+        raise
 
 
 def _with(request: Request, presented: Secret | None) -> Request:

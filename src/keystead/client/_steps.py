@@ -8,9 +8,14 @@ task of asyncio or trio. So there is one description of each call, and the two w
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from typing import Any, Final, Protocol, TypeAlias, TypeVar
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, TypeVar
 
 from keystead.client._http import Answer, Request
+
+if TYPE_CHECKING:
+    from anyio import CapacityLimiter
+    from anyio.lowlevel import RunVar
 
 T = TypeVar("T")
 
@@ -127,14 +132,26 @@ async def in_thread(work: Callable[[], T]) -> T:
 
     A task that is cancelled does not wait for it: a refresh that is under way goes on and is stored.
     """
-    from anyio import CapacityLimiter
-    from anyio.lowlevel import RunVar
     from anyio.to_thread import run_sync
 
-    threads: RunVar[CapacityLimiter] = RunVar("keystead.threads")
+    return await run_sync(work, abandon_on_cancel=True, limiter=_our_threads())
+
+
+def _our_threads() -> "CapacityLimiter":
+    """Return what bounds our threads in this event loop: few, so that a refresh that many wait for leaves others free."""
+    from anyio import CapacityLimiter
+
+    variable = _variable()
     try:
-        limiter = threads.get()
-    except LookupError:  # few of our own, so that many tasks that wait for one refresh leave threads for other work
+        return variable.get()
+    except LookupError:
         limiter = CapacityLimiter(_MOST_THREADS)
-        threads.set(limiter)
-    return await run_sync(work, abandon_on_cancel=True, limiter=limiter)
+        variable.set(limiter)
+        return limiter
+
+
+@cache
+def _variable() -> "RunVar[CapacityLimiter]":
+    from anyio.lowlevel import RunVar
+
+    return RunVar("keystead.threads")
