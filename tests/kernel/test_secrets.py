@@ -1,6 +1,7 @@
 """A secret does not show itself, whoever prints, logs, formats or pickles it (promise W9)."""
 
 import copy
+import hmac
 import json
 import logging
 import pickle
@@ -8,8 +9,10 @@ import traceback
 from dataclasses import dataclass
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from keystead.kernel.secrets import Secret, hint_of, new_api_key, new_opaque
+from keystead.kernel.secrets import Secret, hint_of, keyed_hash, new_api_key, new_opaque
 
 TEXT = "kss_0123456789abcdefghij"
 SECRET = Secret(TEXT)
@@ -96,3 +99,8 @@ def test_a_hint_tells_keys_apart_and_gives_no_twelve_characters_away() -> None:
 
 def test_no_two_secrets_are_alike() -> None:
     assert len({new_opaque("kss_").reveal() for _ in range(200)}) == 200
+
+
+@given(key=st.binary(min_size=1, max_size=130), text=st.text())
+def test_a_keyed_hash_is_hmac_sha_256(key: bytes, text: str) -> None:
+    assert keyed_hash(key, text) == hmac.digest(key, text.encode("utf-8", "surrogatepass"), "sha256")

@@ -45,12 +45,12 @@ class _Statement:
         self._required = frozenset(name for name, bind in compiled.binds.items() if bind.required)
         self._fixed = {name: value for name, value in compiled.params.items() if name not in self._required}
 
-    def bind(self, parameters: Parameters) -> dict[str, Any]:
+    def bind(self, parameters: Parameters) -> Parameters:
         """Return every value that the SQL text asks for. Raises TypeError for a missing or unknown name."""
         if parameters.keys() != self._required:
             wrong = ", ".join(sorted(parameters.keys() ^ self._required))
             raise TypeError(f"missing or unknown parameters: {wrong}")
-        return {**self._fixed, **parameters} if self._fixed else dict(parameters)
+        return {**self._fixed, **parameters} if self._fixed else parameters
 
     @property
     def numbered(self) -> Numbered:
@@ -70,8 +70,8 @@ class _Statement:
 class Query(_Statement, Generic[T]):
     """A statement that answers rows, each of which becomes a ``record``.
 
-    The record is a dataclass whose fields carry the names of the columns in the same order, or a plain type such as
-    ``int`` for a single column.
+    The record is a dataclass or a NamedTuple whose fields carry the names of the columns in the same order, or a plain
+    type such as ``int`` for a single column.
     """
 
     __slots__ = ("_record",)
@@ -80,9 +80,9 @@ class Query(_Statement, Generic[T]):
         """Compile ``statement``. Raises TypeError when its columns are not the record's fields."""
         super().__init__(statement)
         self._record = record
-        if is_dataclass(record):
+        names = _fields(record)
+        if names is not None:
             columns = [column.name for column in _columns(statement)]
-            names = [field.name for field in fields(record)]
             if columns != names:
                 raise TypeError(f"{record.__name__} has the fields {names}, the statement the columns {columns}")
 
@@ -132,6 +132,13 @@ class Command(_Statement):
     """A statement that answers no rows, only how many it touched."""
 
     __slots__ = ()
+
+
+def _fields(record: type[Any]) -> list[str] | None:
+    """Return the names of a record's fields; None for a plain type."""
+    if is_dataclass(record):
+        return [field.name for field in fields(record)]
+    return list(record._fields) if hasattr(record, "_fields") else None
 
 
 def _columns(statement: Readable) -> list[Any]:

@@ -69,7 +69,7 @@ class CredentialCache:
         """Remember at most this many credentials."""
         self._most = most
         self._lately = array("H", bytes(2 * most))
-        """Two bytes of each of about the last ``most`` newcomers, in the place that eight others tell."""
+        """Two bytes of each of about the last ``most`` newcomers, in the place that six others tell."""
         # A plain dict would search through the places of all that left before for the oldest.
         self._entries: OrderedDict[bytes, Entry] = OrderedDict()
         self._by_sight: dict[bytes, Entry] = {}
@@ -154,7 +154,8 @@ class CredentialCache:
 
     def _was_here_lately(self, key: bytes) -> bool:
         """Say whether a newcomer was here before, among so many as are remembered, and note it for the next time."""
-        place, mark = int.from_bytes(key[:8]) % len(self._lately), int.from_bytes(key[-2:])
+        number = int.from_bytes(key[-8:])
+        place, mark = number % len(self._lately), number >> 48
         if self._lately[place] == mark:
             return True
         self._lately[place] = mark
@@ -162,8 +163,11 @@ class CredentialCache:
 
     def _acquaintance(self, identity: Identity) -> Person:
         """Return the person of an identity for once, with the answers that are written for them if they are known."""
-        person = self._people.get(identity.user_id, {}).get(identity.organization_id)
-        return person if person is not None and person.identity == identity else Person(identity)
+        of_user = self._people.get(identity.user_id)
+        person = None if of_user is None else of_user.get(identity.organization_id)
+        if person is not None and (person.identity is identity or person.identity == identity):
+            return person
+        return Person(identity)
 
     def _person(self, identity: Identity) -> Person:
         """Return the person of an identity, which was read just now; one who is not the same any more is another."""

@@ -45,14 +45,14 @@ def read_credential(headers: Headers, api_key_prefix: str) -> Presented | None:
     """
     found: Presented | None = None
     for name, value in headers:
+        if name not in CARRIERS:
+            continue
         if name == b"authorization":
             one = _authorization(value, api_key_prefix)
         elif name == b"x-api-key":
             one = _decoded(Kind.API_KEY, value.strip())
-        elif name == b"cookie":
-            one = _session(value)
         else:
-            continue
+            one = _session(value)
         if one is None or one == found:
             continue
         if found is not None:

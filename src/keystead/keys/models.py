@@ -1,7 +1,7 @@
 """The records and bodies of the keys room."""
 
 from dataclasses import dataclass, field
-from typing import Annotated, Final
+from typing import Annotated, Final, NamedTuple
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, StrictStr, StringConstraints
 
@@ -108,9 +108,8 @@ class KeyHolder(Identity):
     expires_at: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class FoundKey:
-    """The key alone, where it is known already whose it is."""
+class FoundKey(NamedTuple):
+    """The key alone, where it is known already whose it is. A tuple, because one is made for each look-up."""
 
     key_id: str
     user_id: str
