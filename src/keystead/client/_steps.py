@@ -138,7 +138,7 @@ async def in_thread(work: Callable[[], T]) -> T:
 
 
 def _our_threads() -> "CapacityLimiter":
-    """Return what bounds our threads in this event loop: few, so that a refresh that many wait for leaves others free."""
+    """Return what bounds our threads in this event loop: few, so that many who wait for a refresh leave others free."""
     from anyio import CapacityLimiter
 
     variable = _variable()
