@@ -55,6 +55,7 @@ BENCHES: Final = (
     Bench("sign_in_flood.py", "key checks amid a flood of sign-ins", (WRK,)),
     Bench("nodes.py", "workers, several nodes and shared limits", (WRK, POSTGRES, VALKEY)),
     Bench("limiter.py", "what a limit costs", ()),
+    Bench("command_line.py", "the starts of the command line", ()),
 )
 
 

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from tests.cli.machine import Machine
-from tests.support.browser import Browser
+from tests.support.calls import Line
 from tests.support.server import ADA
 
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
@@ -61,14 +61,15 @@ def test_nothing_is_coloured_where_that_is_not_wanted(signed_in: Machine, app: s
 
 
 def test_what_somebody_else_wrote_moves_no_cursor(signed_in: Machine) -> None:
-    with Browser(signed_in.url) as stranger:
+    with Line(signed_in.url) as stranger:
         body = {"username": ADA.username, "password": ADA.password}
-        headers = {"User-Agent": "evil\x9b2Jbrowser\ttab"}
-        answer = stranger.request("POST", "/api/sso/password/login", json=body, headers=headers)
-        assert answer.status_code == 204
+        headers = {"User-Agent": "strange\x9b2Jbrowser\ttab"}
+        answer = stranger.ask("POST", "/api/sso/password/login", body=body, headers=headers)
+    assert answer.status == 204
     told = signed_in.run("sessions", "list")
     assert all(sign.isprintable() or sign in "\t\n" for sign in told.out)
     assert {len(line) for line in told.lines} == {6}
+    assert "strange" in told.out
 
 
 def test_an_empty_list_says_what_to_do_on_standard_error(machine: Machine) -> None:
