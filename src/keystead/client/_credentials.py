@@ -123,13 +123,17 @@ class StoredCredential:
     another process's refresh is noticed at once.
     """
 
-    def __init__(self, store: Store, name: str | None, refresh: Refresh) -> None:
-        """Use the context of this name, or the current one. Raises SignInRequired when there is none."""
+    def __init__(self, store: Store, name: str | None, refresh: Refresh, *, patience: float = REFRESH_SECONDS) -> None:
+        """Use the context of this name, or the current one. Raises SignInRequired when there is none.
+
+        ``patience`` is for how many seconds another thread or process that renews it is waited for.
+        """
         context = store.context(name)
         self.server = context.server
         self.name = context.name
         self._store = store
         self._refresh = refresh
+        self._patience = patience
         self._seen: _Seen | None = None
         self._ended: tuple[Secret, float] | None = None
         self._forced: Secret | None = None
@@ -243,7 +247,7 @@ class StoredCredential:
         if self._process != os.getpid():  # forked: whoever held it is in the other process
             self._turn, self._process = threading.Lock(), os.getpid()
         turn = self._turn
-        mine = turn.acquire(timeout=REFRESH_SECONDS) if urgent else turn.acquire(blocking=False)
+        mine = turn.acquire(timeout=self._patience) if urgent else turn.acquire(blocking=False)
         try:
             yield mine or urgent
         finally:
@@ -261,10 +265,10 @@ class StoredCredential:
     def _waited_for(self, lock: FileLock, stale: Context, forced: bool) -> Context | None:
         """Wait until another process has put new tokens into the store, and return them; None when the lock is free.
 
-        After ``REFRESH_SECONDS`` the lock does not count any more: a process that was stopped would hold up all others,
+        When patience ends the lock does not count any more: a process that was stopped would hold up all others,
         and a second refresh is answered with the same successor (promise R2).
         """
-        for _ in pauses(REFRESH_SECONDS):
+        for _ in pauses(self._patience):
             found = self._news(stale, forced)
             if found is not None or lock.take():
                 return found

@@ -253,6 +253,18 @@ def test_whoever_gets_the_lock_reads_the_store_again_before_asking(desk: Desk) -
     assert desk.asked() == 1
 
 
+def test_a_process_that_was_stopped_while_renewing_holds_the_others_up_for_a_while_only(desk: Desk) -> None:
+    desk.expire()
+    stopped = desk.open().refresh_lock(desk.name)
+    assert stopped.take()
+    credential = StoredCredential(desk.open(), desk.name, refresh, patience=0.3)
+    began = time.monotonic()
+    assert credential.authorization() is not None
+    assert 0.3 <= time.monotonic() - began < 10
+    stopped.release()
+    assert desk.asked() == 1
+
+
 def test_renewals_are_spread_over_the_last_twenty_to_five_percent_of_a_tokens_life(desk: Desk) -> None:
     issued, expires = 1_000_000, 1_001_000
 

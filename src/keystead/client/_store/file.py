@@ -24,6 +24,7 @@ _LEFT_BEHIND_SECONDS: Final = 60
 _SPARE_ROOM: Final = 8_192
 """More bytes than the next tokens of one context take."""
 _WINDOWS_TRIES: Final = 50
+_TIME_STEP_NS: Final = 50_000_000
 
 Signature = tuple[int, int, int]
 """What tells that a file was replaced: its inode, its time and its size."""
@@ -59,10 +60,16 @@ def damaged(path: Path) -> StoreError:
 
 
 def signature(path: Path) -> Signature | None:
-    """Return what changes whenever the file is replaced, None when there is none."""
+    """Return what changes whenever the file is replaced; None when there is none, or when nothing can tell yet.
+
+    File systems write times in steps of some milliseconds and use an inode again, so a file that was replaced just now
+    could be replaced once more without looking any different.
+    """
     try:
         status = path.stat()
     except OSError:
+        return None
+    if time.time_ns() - status.st_mtime_ns < _TIME_STEP_NS:
         return None
     return status.st_ino, status.st_mtime_ns, status.st_size
 

@@ -123,7 +123,7 @@ class Store:
         raise SignInRequired("Nobody is signed in." if not names else "No sign-in is chosen.", hint=_choose(names))
 
     def signature(self) -> Signature | None:
-        """Return what changes whenever anything in the store does."""
+        """Return what changes whenever anything in the store does, None when that cannot be told at the moment."""
         return signature(self.paths.credentials)
 
     def where(self, name: str) -> str:
@@ -167,6 +167,7 @@ class Store:
         make_directory(self.paths.directory)
         with self.refreshing(sign_in.context):
             before = self.find(sign_in.context)
+            prove_room(self.paths.credentials)
             account = f"{sign_in.context} {sign_in.server}"
             kept_in = self._keep(account, tokens.refresh_token)
             if (
@@ -224,8 +225,9 @@ class Store:
         """Take over what another program has renewed meanwhile, and return the context as it is then."""
         if not context.also:
             return context
+        given = Given(context, self.refresh_token(context))
         try:
-            newer = self.also.newer(Given(context, self.refresh_token(context)))
+            newer = self.also.newer(given)
         except StoreError as error:
             self._tell(str(error))
             return context
