@@ -25,11 +25,11 @@ from keystead.oauth.service import DEVICE_CODE
 ROUNDS: Final = rounds(2, 7)
 SECONDS: Final = 1.0 if quick() else 2.0
 CHAINS: Final = 16
-CODES: Final = 15_000 if quick() else 30_000
-"""So many that a code's turn comes again only after its interval."""
+CODES: Final = 15_000 if quick() else 45_000
+"""So many that a code's turn comes again only after its interval, and all of them are known by sight."""
 SETTINGS: Final = {"KEYSTEAD_DEVICE_POLL_HOLD": "0", "KEYSTEAD_DEVICE_CODE_TTL": "3600"}
 WAY: Final = (
-    "A line of JSON in the log for each poll, its look-up and its arrival ([polls](../docs/decisions/polls.md))."
+    "The look at a poll's row, the writing of its arrival and its line in the log ([polls](../docs/decisions/polls.md))."
 )
 PACKAGES: Final = ("uvicorn", "uvloop", "fastapi", "starlette", "joserfc", "cryptography")
 
