@@ -48,7 +48,7 @@ def test_the_status_names_the_variables_that_come_first_and_never_what_is_in_the
     ]
     assert (found["signed_in"], found["source"]) == (True, "environment")
     plain = signed_in.run("auth", "status", **variables)
-    assert "KEYSTEAD_API_KEY is set, and comes before every stored sign-in." in plain.out
+    assert "KEYSTEAD_API_KEY is set, and comes before every stored sign-in that is not asked for" in plain.out
     assert "secret" not in told.out + plain.out + plain.err
 
 
@@ -118,6 +118,16 @@ def test_an_api_key_of_the_environment_is_a_token_too_and_never_stands_in_for_a_
     assert (found.code, found.out) == (0, key + "\n")
     assert machine.run("whoami", "--json", KEYSTEAD_API_KEY=key).json()["username"] == "ada"
     refused = machine.run("whoami", "--context", "work", KEYSTEAD_API_KEY=key)
-    assert refused.code == 2
-    assert "KEYSTEAD_API_KEY is set and comes before --context" in refused.err
+    assert refused.code == 3
     assert key not in refused.err
+
+
+def test_a_context_that_is_named_comes_before_what_is_in_the_environment(signed_in: Machine) -> None:
+    name = signed_in.stored()["current"]
+    token, variables = signed_in.the_context()["access_token"], {"KEYSTEAD_TOKEN": "somebody.elses.token"}
+    found = signed_in.run("auth", "token", "--print", "--context", name, **variables)
+    told = signed_in.run("auth", "status", "--json", "--context", name, **variables).json()
+    assert (found.code, found.out) == (0, token + "\n")
+    assert signed_in.run("whoami", "--context", name, **variables).code == 0
+    assert told["source"] == "store"
+    assert [(one["variable"], one["used"]) for one in told["overrides"]] == [("KEYSTEAD_TOKEN", False)]

@@ -53,7 +53,7 @@ def status(call: Call, check: bool) -> int:
     from keystead.client._store import Store
 
     store = Store.open()
-    context, variables = _context(call, store), overrides()
+    context, variables = _context(call, store), overrides(context=call.context)
     if any(one.used and one.variable in TOKEN_VARIABLES for one in variables):
         source, signed_in = ENVIRONMENT, True
     else:

@@ -1,6 +1,5 @@
 """What the commands of a user have in common: ``--json``, ``--context``, ``--server``, and who is signed in."""
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -37,15 +36,10 @@ class Call:
     def credential(self) -> "Credential":
         """Return the credential to use. Raises SignInRequired where there is none.
 
-        A variable of the environment comes before every stored sign-in. Where one is named all the same, nobody is left
-        to act as somebody else than they said: that is a click.UsageError.
+        A sign-in that is named with --context comes before what is in the environment.
         """
         from keystead.client._environment import find_credential
-        from keystead.client._quick import TOKEN_VARIABLES
 
-        stronger = next((name for name in TOKEN_VARIABLES if os.environ.get(name, "").strip()), None)
-        if self.context and stronger:
-            raise click.UsageError(f"{stronger} is set and comes before --context. Unset it, or leave --context out.")
         return find_credential(server=self.server, context=self.context)
 
 

@@ -4,12 +4,15 @@
 
     the credential                              the server of a credential that is not stored
     1. token= or api_key=                       1. server=
-    2. KEYSTEAD_TOKEN, any bearer token         2. KEYSTEAD_URL
-    3. KEYSTEAD_API_KEY                         3. what the key or the token itself says
-    4. PW_API_KEY, of either kind               4. PW_PLATFORM_HOST
-    5. the stored sign-in: context=, else KEYSTEAD_CONTEXT, else the current one
+    2. the stored sign-in of context=           2. KEYSTEAD_URL
+    3. KEYSTEAD_TOKEN, any bearer token         3. what the key or the token itself says
+    4. KEYSTEAD_API_KEY                         4. PW_PLATFORM_HOST
+    5. PW_API_KEY, of either kind
+    6. the stored sign-in of KEYSTEAD_CONTEXT, else the current one
 
-A stored sign-in belongs to its server and is sent to no other (promise W3). A variable that is empty is not set.
+Whoever names a sign-in gets that one and no other: a program that asks for somebody's token must not be given the
+token of whoever happens to be in the environment. A stored sign-in belongs to its server and is sent to no other
+(promise W3). A variable that is empty is not set.
 """
 
 import os
@@ -61,7 +64,7 @@ def find_credential(
         return BearerCredential(_server_of(_text(token), wanted, known), Secret(_text(token)))
     if api_key is not None:
         return ApiKeyCredential(_server_of(_text(api_key), wanted, known), Secret(_text(api_key)))
-    for name in TOKEN_VARIABLES:
+    for name in TOKEN_VARIABLES if context is None else ():
         text = _variable(known, name)
         if text is not None:
             return _from_variable(name, text, wanted, known)
@@ -70,19 +73,25 @@ def find_credential(
     return StoredCredential(stored, chosen, refresh or _over_the_network())
 
 
-def overrides(environ: Mapping[str, str] | None = None) -> tuple[Override, ...]:
-    """Return the variables that are set and take part in the choice, the strongest first, each with a sentence."""
+def overrides(environ: Mapping[str, str] | None = None, *, context: str | None = None) -> tuple[Override, ...]:
+    """Return the variables that are set and take part in the choice, the strongest first, each with a sentence.
+
+    ``context`` is the sign-in that was asked for by its name, which comes before them.
+    """
     known = os.environ if environ is None else environ
     found: list[Override] = []
-    used = None
-    for name in TOKEN_VARIABLES:
+    used = None if context is None else "the sign-in that was asked for"
+    for name in (*TOKEN_VARIABLES, *((CONTEXT_VARIABLE,) if context is not None else ())):
         if _variable(known, name) is None:
             continue
         if used is None:
             used = name
-            found.append(Override(name, True, f"{name} is set, and comes before every stored sign-in."))
+            told = "comes before every stored sign-in that is not asked for by its name"
+            found.append(Override(name, True, f"{name} is set, and {told}."))
         else:
             found.append(Override(name, False, f"{name} is set, and {used} comes before it."))
+    if context is not None:
+        return tuple(found)
     context = _variable(known, CONTEXT_VARIABLE)
     if context is not None:
         told = f"{used} comes before it" if used else f"chooses the stored sign-in '{context}'"

@@ -17,7 +17,7 @@ FILE_NAME = "credentials.json"
 VERSION = 1
 
 TOKEN_VARIABLES = ("KEYSTEAD_TOKEN", "KEYSTEAD_API_KEY", "PW_API_KEY")
-"""Credentials in the environment, the strongest first. Each of them comes before a stored sign-in."""
+"""Credentials in the environment, the strongest first. Each comes before a stored sign-in that is not named."""
 CONTEXT_VARIABLE = "KEYSTEAD_CONTEXT"
 SERVER_VARIABLE = "KEYSTEAD_URL"
 DIRECTORY_VARIABLE = "KEYSTEAD_CONFIG_DIR"
@@ -37,7 +37,8 @@ def valid_token(context: "str | None", environ: "Mapping[str, str]") -> "tuple[s
     is missing, open to others or unreadable, the context is unknown. The whole store then finds out what it is.
     """
     try:
-        if any(environ.get(name, "").strip() for name in (*TOKEN_VARIABLES, SERVER_VARIABLE)):
+        stronger = (SERVER_VARIABLE,) if context else (*TOKEN_VARIABLES, SERVER_VARIABLE)
+        if any(environ.get(name, "").strip() for name in stronger):
             return None
         with open(os.path.join(directory(environ), FILE_NAME), "rb") as file:  # noqa: PTH118, PTH123 - pathlib is slow
             if os.name == "posix" and os.fstat(file.fileno()).st_mode & _OTHERS:

@@ -122,6 +122,16 @@ def test_a_stored_sign_in_is_sent_to_no_other_server(store: Store) -> None:
     assert named(store, environ={"KEYSTEAD_URL": SERVER}) == f"bob at {SERVER}"
 
 
+def test_a_sign_in_that_is_named_comes_before_the_environment(store: Store) -> None:
+    environ = {"KEYSTEAD_TOKEN": "somebody.elses.token", "PW_API_KEY": KEY, "KEYSTEAD_CONTEXT": "bob"}
+    assert named(store, environ=environ, context="ada").startswith("ada at ")
+    assert [(one.variable, one.used) for one in overrides(environ, context="ada")] == [
+        ("KEYSTEAD_TOKEN", False),
+        ("PW_API_KEY", False),
+        ("KEYSTEAD_CONTEXT", False),
+    ]
+
+
 def test_two_credentials_and_empty_ones_are_refused(store: Store) -> None:
     with pytest.raises(UsageError, match="One request carries one credential"):
         named(store, token="a", api_key="b")
