@@ -86,7 +86,8 @@ def test_the_changelog_keeps_its_form() -> None:
 def test_the_package_is_called_as_the_pages_call_it() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     installs = [code for one in pages() for code in _code_of(one) if code.startswith("pip install")]
-    assert all(f"{project['name']}[" in code for code in installs)
+    name = re.escape(project["name"])
+    assert all(re.fullmatch(rf"pip install '?{name}(\[[\w,-]+\])?'?", code) for code in installs)
     extras = {extra for code in installs for extra in re.findall(r"\[([\w,-]+)\]", code)}
     assert extras
     assert extras <= set(project["optional-dependencies"])

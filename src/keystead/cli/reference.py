@@ -65,15 +65,15 @@ Nothing is asked where nobody can answer. Without a terminal, or with `--json`, 
 
 From the strongest to the weakest:
 
-1. `KEYSTEAD_TOKEN`: any bearer token.
-2. `KEYSTEAD_API_KEY`: an API key.
-3. `PW_API_KEY`: either of them, as other programs know it.
-4. A stored sign-in: the one that `--context` names, else `KEYSTEAD_CONTEXT`, else the current one.
+1. The stored sign-in that `--context` names.
+2. `KEYSTEAD_TOKEN`: any bearer token.
+3. `KEYSTEAD_API_KEY`: an API key.
+4. `PW_API_KEY`: either of them, as other programs know it.
+5. The stored sign-in that `KEYSTEAD_CONTEXT` names, else the current one.
 
-Where a variable is set and `--context` is given, nothing is guessed: the command ends with exit code 2. A credential
-from the environment goes to the server that `--server` or `KEYSTEAD_URL` names, else to the one that it names itself,
-else to `PW_PLATFORM_HOST`. A stored sign-in goes to its own server and to no other. `keystead auth status` shows which
-variables are set, never what is in them.
+A credential from the environment goes to the server that `--server` or `KEYSTEAD_URL` names, else to the one that it
+names itself, else to `PW_PLATFORM_HOST`. A stored sign-in goes to its own server and to no other. `keystead auth
+status` shows which variables are set, never what is in them.
 
 Sign-ins are kept in `credentials.json` in `KEYSTEAD_CONFIG_DIR`, else in `$XDG_CONFIG_HOME/keystead`, else in
 `~/.config/keystead` (`%APPDATA%\\keystead` on Windows), readable by you alone. What renews a sign-in is kept in the
