@@ -158,7 +158,7 @@ def test_with_two_workers_a_revoked_key_is_refused_by_both(workers: Serving) -> 
 def test_with_two_workers_a_key_that_was_rotated_without_an_overlap_is_refused_by_both(workers: Serving) -> None:
     key_id, key = new_key(workers.data, workers.address, "ada")
     app_id = ask(workers.data, "SELECT app_id FROM api_key WHERE id = ?", key_id)[0]
-    successors = []
+    successors: list[str] = []
 
     async def rotate(services: Services) -> None:
         ada = await services.tokens.find(new)
