@@ -29,7 +29,7 @@ CODES: Final = 15_000 if quick() else 45_000
 """So many that a code's turn comes again only after its interval, and all of them are known by sight."""
 SETTINGS: Final = {"KEYSTEAD_DEVICE_POLL_HOLD": "0", "KEYSTEAD_DEVICE_CODE_TTL": "3600"}
 WAY: Final = (
-    "The look at a poll's row, the writing of its arrival and its line in the log ([polls](../docs/decisions/polls.md))."
+    "The look at a poll's row, the writing of its arrival, and a line in the log ([polls](../docs/decisions/polls.md))."
 )
 PACKAGES: Final = ("uvicorn", "uvloop", "fastapi", "starlette", "joserfc", "cryptography")
 

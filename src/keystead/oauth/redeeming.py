@@ -78,16 +78,16 @@ class Redeeming:
     def __len__(self) -> int:
         return len(self._queue)
 
-    async def redeem(self, device_id: str, until_gone: UntilGone) -> Redeemed:
-        """Open the grant of a sign-in that was seen to be approved, unless its client has gone.
+    def redeem(self, device_id: str, until_gone: UntilGone) -> Awaitable[Redeemed]:
+        """Open the grant of a sign-in that was seen to be approved, unless its client has gone, when awaited.
 
         Raises AccessDenied when the person may no longer give it, and DatabaseError.
         """
-        return await self._in_turn(device_id, None, until_gone)
+        return self._in_turn(device_id, None, until_gone)
 
-    async def look_and_redeem(self, device_id: str, client_id: str, until_gone: UntilGone) -> Redeemed:
-        """Look how a code stands, and do the same if it is approved."""
-        return await self._in_turn(device_id, client_id, until_gone)
+    def look_and_redeem(self, device_id: str, client_id: str, until_gone: UntilGone) -> Awaitable[Redeemed]:
+        """Look how a code stands, and do the same if it is approved, when awaited."""
+        return self._in_turn(device_id, client_id, until_gone)
 
     async def _in_turn(self, device_id: str, client_id: str | None, until_gone: UntilGone) -> Redeemed:
         loop = asyncio.get_running_loop()
