@@ -318,3 +318,21 @@ def test_where_there_is_a_keyring_the_refresh_token_is_there_alone(machine: Mach
     assert "pwr_" in kept
     assert "pwr_" not in machine.file.read_text(encoding="utf-8")
     assert machine.run("auth", "status", "--json").json()["sign_in"]["store"]["kind"] == "keyring"
+
+
+@pytest.mark.parametrize("backend", ["Hanging", "Locked"])
+def test_a_keyring_that_hangs_or_is_locked_holds_up_neither_the_address_nor_the_sign_in(
+    machine: Machine, ada: Browser, backend: str
+) -> None:
+    machine.environment |= {
+        "PYTHONPATH": str(KEYRINGS),
+        "PYTHON_KEYRING_BACKEND": f"fake_keyrings.{backend}",
+        "FAKE_KEYRING_FILE": str(machine.home / "keyring.json"),
+    }
+    with machine.terminal("login", machine.url) as terminal:
+        ada.approve(terminal.expect(ADDRESS.pattern)[0])
+        assert terminal.end() == 0
+    words = " ".join(terminal.text.split())
+    assert "The keyring of this system cannot be used" in words
+    assert "".join(str(machine.file).split()) in "".join(terminal.text.split())
+    assert machine.the_context()["store"] == "file"

@@ -89,7 +89,7 @@ def login(  # noqa: PLR0917 - click gives them by name
     if resume is not None and (address or server or name or scopes or also or no_wait):
         raise click.UsageError("--resume goes on with a sign-in as it was begun. Leave the other options out.")
     store = Store.open(require_keyring=require_keyring)
-    signing_in = SigningIn(store, _presenter(call))
+    signing_in = SigningIn(store, _presenter(call), require_keyring)
     try:
         if resume is not None:
             signing_in.resume(store.pending(resume))

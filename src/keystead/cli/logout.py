@@ -9,7 +9,7 @@ from keystead.cli.options import examples
 from keystead.cli.shapes import FLAG, TEXT, TIME, TIME_OR_NULL, as_json
 
 if TYPE_CHECKING:
-    from keystead.client._sign_out import SignedOut
+    from keystead.client._models import SignedOut
     from keystead.client._store import Store
 
 SIGNED_OUT: Final = {

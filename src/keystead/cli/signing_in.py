@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from keystead.cli.failing import failure_of, interrupted
+from keystead.cli.meanwhile import Meanwhile
 from keystead.cli.presenting import Presenter
 from keystead.client._credentials import BearerCredential
 from keystead.client._device import DeviceLogin
@@ -37,36 +38,52 @@ class SigningIn:
 
     store: Store
     presenter: Presenter
+    require_keyring: bool = False
 
     def run(self, wish: Wish, *, why_no_browser: str) -> None:
         """Sign in from start to end. Raises KeysteadError; then nothing was kept."""
         with self._told():
             self.presenter.start()
-            self.store.prepare(wish.also)
+            prepared = self._prepare(wish)
             login = self._login(wish)
             code = login.start()
             self.presenter.code(code, why_no_browser=why_no_browser)
+            prepared.finish()
             self._wait(login, code, wish)
 
     def begin(self, wish: Wish) -> PendingSignIn:
         """Ask for a code and keep it, so that another process can wait for the decision (promise D11)."""
-        self.store.prepare(wish.also)
+        prepared = self._prepare(wish)
         login = self._login(wish)
-        return self.store.keep_pending(login.server, login.start(), name=wish.name, also=wish.also)
+        code = login.start()
+        prepared.finish()
+        return self.store.keep_pending(login.server, code, name=wish.name, also=wish.also)
 
     def resume(self, pending: PendingSignIn) -> None:
         """Wait for a sign-in that another process began. One that is decided, or ran out, is forgotten."""
         wish = Wish(pending.server, pending.name, also=pending.also)
         with self._told():
             self.presenter.start()
-            self.store.prepare(wish.also)
+            prepared = self._prepare(wish)
             self.presenter.code(pending.code, why_no_browser=None)
+            prepared.finish()
             try:
                 self._wait(self._login(wish), pending.code, wish)
             except SignInRequired:
                 self.store.drop_pending(pending.id)
                 raise
             self.store.drop_pending(pending.id)
+
+    def _prepare(self, wish: Wish) -> Meanwhile:
+        """Make sure that the sign-in could be kept, before anybody approves it. Raises KeysteadError, now or later.
+
+        A keyring that hangs takes two seconds to be found out (promise C1); nobody waits that long for the address
+        (promise D10), unless there is no use in one without a keyring.
+        """
+        prepared = Meanwhile(lambda: self.store.prepare(wish.also))
+        if self.require_keyring:
+            prepared.finish()
+        return prepared
 
     def _login(self, wish: Wish) -> DeviceLogin:
         """Return the SDK's sign-in. All scopes are asked for unless the wish names some."""

@@ -21,7 +21,7 @@ def whoami(call: Call) -> None:
             "Name": found.name,
             "E-mail": found.email,
             "Organization": found.organization,
-            "Role": ", ".join(found.roles),
+            "Role": ", ".join(role.removeprefix("org:") for role in found.roles),
             "Platform admin": found.platform_admin,
         }
     )
