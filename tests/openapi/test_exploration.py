@@ -24,7 +24,7 @@ ALSO_RIGHT: Final[dict[str, tuple[list[int], str]]] = {
     "PATCH /service/v1/apps/{app_id}/keys/{api_key_id}": ([404], NO_ID),
     "POST /service/v1/apps/{app_id}/keys/{api_key_id}/rotate": ([404, 409], f"{NO_ID}; a key is rotated once"),
     "DELETE /service/v1/apps/{app_id}/keys/{api_key_id}": ([404], NO_ID),
-    "POST /service/v1/tokens": ([409], "a sign-in has no more than so many short-term tokens"),
+    "POST /service/v1/tokens": ([409], "a sign-in makes no more than so many short-term tokens a day"),
     "DELETE /service/v1/tokens/{token_id}": ([404], NO_ID),
     "DELETE /service/v1/sessions/{session_id}": ([404], NO_ID),
     "DELETE /service/v1/devices/{device_id}": ([404], NO_ID),

@@ -20,7 +20,7 @@ from keystead.tokens.revocations import MOST_IDS, RevocationFeed
 from tests.tokens.desk import PUBLIC_URL, Desk
 from tests.tokens.verifier import Verifier
 
-ADD: Final = Command(insert_into(revoked_token))
+ADD: Final = Command(insert_into(revoked_token, "grant_id"))
 SOON: Final = 5
 """Seconds within which a held request must be answered on a busy machine."""
 LONG: Final = 25

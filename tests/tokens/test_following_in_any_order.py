@@ -25,7 +25,7 @@ from tests.support.clock import ManualClock
 from tests.tokens.desk import PUBLIC_URL, Desk
 from tests.tokens.verifier import Verifier
 
-ADD = Command(insert_into(revoked_token))
+ADD = Command(insert_into(revoked_token, "grant_id"))
 CLEAR = Command(delete(revoked_token))
 LATEST_COMMIT = 30
 PAGE = 3

@@ -15,7 +15,7 @@ from tests.tokens.desk import PUBLIC_URL, Desk
 from tests.tokens.following import LONG, SOON, ask, feed_of, follow, issue, row_of, take_back, verifier_of
 from tests.tokens.verifier import RefusedAnswer
 
-ROWS = Query(select(revoked_token), RevokedToken)
+ROWS = Query(select(revoked_token.c.id, revoked_token.c.revoked_at, revoked_token.c.expires_at), RevokedToken)
 
 
 # What is told

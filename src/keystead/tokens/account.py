@@ -78,7 +78,8 @@ class TokenRoutes:
         """Make a short-term token with an access token. It is shown in this answer alone. Needs `tokens:create`.
 
         It has the scopes of the access token but `tokens:create`, lives for 24 hours unless the server says otherwise,
-        and ends before when the sign-in behind the access token ends. A short-term token makes no other one.
+        and ends before when the sign-in behind the access token ends. A short-term token makes no other one. A sign-in
+        makes at most 100 of them in that time.
         """
         issued = await self._tokens.issue_derived(principal, address=caller_of(request.scope).address)
         response.headers["Cache-Control"] = "no-store"

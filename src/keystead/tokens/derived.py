@@ -13,14 +13,18 @@ from keystead.tokens import store
 from keystead.tokens.followers import REVOKED_TOKENS
 
 MOST_OF_A_GRANT: Final = 100
-"""Short-term tokens of one grant that are valid at once, so that ending a grant is bounded work."""
+"""Short-term tokens that are made under one grant within their lifetime, whether or not they are taken back.
+
+So ending a grant is bounded work, and nobody fills the list of revoked tokens, which every verifier reads, by making
+and revoking tokens in turn.
+"""
 
 
 async def end_of_grant(tx: Transaction, maker: Principal, now: int) -> int:
     """Return the Unix second at which the grant behind an access token ends at the latest.
 
     An access token outlives its grant by some minutes; it must not make anything then that lives longer. Raises
-    Unauthenticated when the grant has ended, and Conflict when it has too many tokens.
+    Unauthenticated when the grant has ended, and Conflict when too many tokens were made under it.
     """
     grant = {"grant_id": maker.grant_id, "now": now}
     ends = await tx.one(store.END_OF_GRANT, grant)
@@ -28,7 +32,7 @@ async def end_of_grant(tx: Transaction, maker: Principal, now: int) -> int:
         raise Unauthenticated("The sign-in behind this token has ended. Sign in again.")
     if (await tx.one(store.COUNT_OF_GRANT, {**grant, "most": MOST_OF_A_GRANT}) or 0) >= MOST_OF_A_GRANT:
         raise Conflict(
-            f"This sign-in has {MOST_OF_A_GRANT} short-term tokens that are still valid. Revoke some of them first."
+            f"This sign-in made {MOST_OF_A_GRANT} short-term tokens that have not expired. It makes no more for now."
         )
     return ends
 

@@ -223,7 +223,7 @@ class Tokens:
         """Return a fresh short-term token that can do no more than the access token that asks for it.
 
         It ends with the grant behind that token. Raises CredentialNotAllowed for any other kind of credential,
-        Unauthenticated when the grant has ended, Conflict when it has too many tokens, and Unavailable.
+        Unauthenticated when the grant has ended, Conflict when too many tokens were made under it, and Unavailable.
         """
         if maker.method is not Method.ACCESS_TOKEN or maker.grant_id is None:
             raise CredentialNotAllowed()
@@ -298,11 +298,9 @@ class Tokens:
 
         async def work(tx: Transaction) -> None:
             mine = {"id": token_id, "user_id": identity.user_id, "organization_id": identity.organization_id}
-            expires_at = await tx.one(store.EXPIRY_OF_SHORT_TERM_TOKEN, mine)
-            if expires_at is None or not await tx.run(store.REMOVE_SHORT_TERM_TOKEN, mine):
+            if not await tx.run(store.REVOKE_SHORT_TERM_TOKEN, {**mine, "now": self._clock.now()}):
                 raise NotFound("You have no short-term token with this id.")
-            row = {"id": token_id, "revoked_at": self._clock.now(), "expires_at": expires_at}
-            await tx.run(store.ADD_REVOKED_TOKEN, row)
+            await tx.run(store.REMOVE_SHORT_TERM_TOKEN, mine)
             await tx.announce(f"credential:{token_id}")
             await tx.announce(REVOKED_TOKENS)
             await self._audit.record(

@@ -50,14 +50,20 @@ _MINE = (
     _token.user_id == bindparam("user_id"),
     _token.organization_id == bindparam("organization_id"),
 )
-EXPIRY_OF_SHORT_TERM_TOKEN = Query(select(_token.expires_at).where(*_MINE), int)
 
+
+def _revoke(*whose: ColumnElement[bool]) -> Command:
+    """Put tokens on the list of those that were taken back."""
+    now = bindparam("now", type_=BigInteger)
+    found = select(_token.id, now, _token.expires_at, _token.grant_id).where(*whose)
+    return Command(insert(revoked_token).from_select(["id", "revoked_at", "expires_at", "grant_id"], found))
+
+
+REVOKE_SHORT_TERM_TOKEN = _revoke(*_MINE)
 REMOVE_SHORT_TERM_TOKEN = Command(delete(short_term_token).where(*_MINE))
 
-ADD_REVOKED_TOKEN = Command(insert_into(revoked_token))
-
 REVOKED_TOKENS = Query(
-    select(revoked_token)
+    select(_revoked.id, _revoked.revoked_at, _revoked.expires_at)
     .where(tuple_(_revoked.revoked_at, _revoked.id) > tuple_(bindparam("revoked_at"), bindparam("id")))
     .order_by(_revoked.revoked_at, _revoked.id)
     .limit(bindparam("most")),
@@ -101,14 +107,23 @@ _valid = _token.expires_at > bindparam("now", type_=BigInteger)
 _of_grant = _token.grant_id == bindparam("grant_id")
 _of_client = _token.grant_id.in_(select(oauth_grant.c.id).where(oauth_grant.c.client_id == bindparam("client")))
 
-_some_of_grant = select(_token.id).where(_of_grant, _valid).limit(bindparam("most")).subquery()
-COUNT_OF_GRANT = Query(select(func.count().label("rows")).select_from(_some_of_grant), int)
-
-
-def _revoke(whose: ColumnElement[bool]) -> Command:
-    """Put tokens on the list of those that were taken back."""
-    found = select(_token.id, bindparam("now", type_=BigInteger), _token.expires_at).where(whose, _valid)
-    return Command(insert(revoked_token).from_select(["id", "revoked_at", "expires_at"], found))
+_made = select(_token.id).where(_of_grant, _valid).limit(bindparam("most")).subquery()
+_taken_back = (
+    select(_revoked.id)
+    .where(_revoked.grant_id == bindparam("grant_id"), _revoked.expires_at > bindparam("now", type_=BigInteger))
+    .limit(bindparam("most"))
+    .subquery()
+)
+COUNT_OF_GRANT = Query(
+    select(
+        (
+            select(func.count()).select_from(_made).scalar_subquery()
+            + select(func.count()).select_from(_taken_back).scalar_subquery()
+        ).label("rows")
+    ),
+    int,
+)
+"""How many tokens were made under a grant that have not expired, whether or not they were taken back."""
 
 
 def _announce(whose: ColumnElement[bool]) -> Command:
@@ -118,9 +133,9 @@ def _announce(whose: ColumnElement[bool]) -> Command:
     return Command(insert(revocation).from_select(["subject", "at"], found))
 
 
-REVOKE_OF_GRANT = _revoke(_of_grant)
+REVOKE_OF_GRANT = _revoke(_of_grant, _valid)
 ANNOUNCE_OF_GRANT = _announce(_of_grant)
 REMOVE_OF_GRANT = Command(delete(short_term_token).where(_of_grant))
-REVOKE_OF_CLIENT = _revoke(_of_client)
+REVOKE_OF_CLIENT = _revoke(_of_client, _valid)
 ANNOUNCE_OF_CLIENT = _announce(_of_client)
 REMOVE_OF_CLIENT = Command(delete(short_term_token).where(_of_client))

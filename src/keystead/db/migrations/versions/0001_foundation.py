@@ -77,9 +77,11 @@ def upgrade() -> None:
         sa.Column("id", sa.Text(), nullable=False),
         sa.Column("revoked_at", sa.BigInteger(), nullable=False),
         sa.Column("expires_at", sa.BigInteger(), nullable=False),
+        sa.Column("grant_id", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_revoked_token")),
     )
     op.create_index(op.f("ix_revoked_token_expires_at"), "revoked_token", ["expires_at"], unique=False)
+    op.create_index(op.f("ix_revoked_token_grant_id"), "revoked_token", ["grant_id"], unique=False)
     op.create_index("ix_revoked_token_revoked_at_id", "revoked_token", ["revoked_at", "id"], unique=False)
     op.create_table(
         "signing_key",
