@@ -5,6 +5,7 @@ certificate authorities are those of the system, as httpx2 finds them.
 """
 
 import os
+import re
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -26,6 +27,7 @@ TIMEOUT: Final = 10.0
 LARGEST_ANSWER: Final = 32 * 1024 * 1024
 LONGEST_ANSWER: Final = 120.0
 """Seconds that the body of an answer may take to arrive, however steadily it drips."""
+_ERRNO: Final = re.compile(r"^\[Errno -?\d+\] ")
 USER_AGENT: Final = f"keystead/{__version__} Python/{sys.version_info.major}.{sys.version_info.minor}"
 
 
@@ -215,7 +217,7 @@ def _unreached(server: str, error: Exception) -> NetworkError:
     if type(error).__name__ in {"ConnectTimeout", "PoolTimeout"}:
         why = "no connection in time"
     else:
-        why = " ".join(str(error).split())[:200] or "no connection"
-    found = NetworkError(f"{server} cannot be reached: {why}")
+        why = _ERRNO.sub("", " ".join(str(error).split()))[:200] or "no connection"
+    found = NetworkError(f"{server} cannot be reached: {why.rstrip('.')}.")
     found.may_be_done = False
     return found
