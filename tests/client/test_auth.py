@@ -9,7 +9,8 @@ import httpx2
 import pytest
 import requests
 
-from keystead.client import InsecureAddress, Keystead, SignInEnded, TokenSet, httpx_auth, requests_auth
+from keystead.client import InsecureAddress, Keystead, SignInEnded, TokenSet
+from keystead.client._auth import httpx_auth, requests_auth
 from keystead.client._credentials import BearerCredential
 from keystead.kernel.secrets import Secret
 from tests.client.answering import Answering, Asked, Told

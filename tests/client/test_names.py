@@ -50,15 +50,15 @@ NAMES: Final = [
     "SignInExpired",
     "SignInRefused",
     "SignInRequired",
+    "SignedIn",
+    "SignedOut",
     "StoreError",
     "TokenSet",
     "UsageError",
     "Waiting",
     "Whoami",
-    "httpx_auth",
     "refresh",
     "register",
-    "requests_auth",
     "revoke",
 ]
 

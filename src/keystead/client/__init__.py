@@ -9,8 +9,6 @@ TYPE_CHECKING = False  # what typing has, without its 5 ms
 if TYPE_CHECKING:
     from keystead.client._account import AccountApi as AccountApi
     from keystead.client._account import AsyncAccountApi as AsyncAccountApi
-    from keystead.client._auth import httpx_auth as httpx_auth
-    from keystead.client._auth import requests_auth as requests_auth
     from keystead.client._device import AsyncDeviceLogin as AsyncDeviceLogin
     from keystead.client._device import DeviceLogin as DeviceLogin
     from keystead.client._errors import ApiError as ApiError
@@ -45,6 +43,8 @@ if TYPE_CHECKING:
     from keystead.client._models import RotatedApiKey as RotatedApiKey
     from keystead.client._models import Session as Session
     from keystead.client._models import ShortTermToken as ShortTermToken
+    from keystead.client._models import SignedIn as SignedIn
+    from keystead.client._models import SignedOut as SignedOut
     from keystead.client._models import TokenSet as TokenSet
     from keystead.client._models import Whoami as Whoami
     from keystead.client._oauth import refresh as refresh
@@ -56,7 +56,6 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "keystead.client._account": ("AccountApi", "AsyncAccountApi"),
-    "keystead.client._auth": ("httpx_auth", "requests_auth"),
     "keystead.client._device": ("AsyncDeviceLogin", "DeviceLogin"),
     "keystead.client._errors": (
         "ApiError",
@@ -91,6 +90,8 @@ _HOMES = {
         "RotatedApiKey",
         "Session",
         "ShortTermToken",
+        "SignedIn",
+        "SignedOut",
         "TokenSet",
         "Whoami",
     ),

@@ -142,6 +142,11 @@ class StoredCredential:
         self._turn = threading.Lock()
         self._process = os.getpid()
 
+    @property
+    def store(self) -> Store:
+        """Where it is stored."""
+        return self._store
+
     def ready(self) -> Secret | None:
         """Return the header's value if the stored token needs no renewal: one look at the file, no waiting."""
         try:

@@ -4,7 +4,7 @@
 """
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from threading import Event
 from typing import Final, Protocol, TypeVar
@@ -13,10 +13,10 @@ from keystead.client._address import server_address
 from keystead.client._calls import DEFAULT_POLICY, Manner, follow
 from keystead.client._errors import ApiError, SignInCancelled
 from keystead.client._http import AsyncTransport, Transport
-from keystead.client._models import DeviceCode, TokenSet
+from keystead.client._models import DeviceCode, SignedIn, TokenSet
 from keystead.client._oauth import asking_for_code, registering
 from keystead.client._retry import RetryPolicy
-from keystead.client._steps import Conversation, block, carry_out, carry_out_async
+from keystead.client._steps import Conversation, block, carry_out, carry_out_async, in_thread
 from keystead.client._waiting import OnWaiting, Wait, decision
 
 T = TypeVar("T")
@@ -88,7 +88,9 @@ class DeviceLogin:
     ::
 
         login = DeviceLogin("https://auth.example.com")
-        tokens = login.sign_in(lambda code: print(code.verification_uri, code.user_code))
+        code = login.start()
+        print(code.verification_uri_complete, code.user_code)
+        login.keep(code, login.wait(code))
 
     ``scopes`` are what to ask for, None for what only reads; ``client_name`` is what the person is shown. ``ids``
     remembers the client id; without it, every program registers anew, which gives the same id.
@@ -142,6 +144,38 @@ class DeviceLogin:
         show(code)
         return self.wait(code, on_waiting=on_waiting, cancelled=cancelled)
 
+    def keep(
+        self,
+        code: DeviceCode,
+        tokens: TokenSet,
+        *,
+        context: str = "",
+        select: bool = True,
+        also: Iterable[str] = (),
+        require_keyring: bool = False,
+        environ: Mapping[str, str] | None = None,
+    ) -> SignedIn:
+        """Store what ``wait`` gave for ``code``, where every program of this person on this machine finds it.
+
+        It is called ``context``, by default ``user@server``, and is what programs use that name none, unless ``select``
+        is False. ``also`` names other programs whose files get it too: ``parallel-cli``, ``pw``. A sign-in of the same
+        name is replaced, and taken back on the server. Show ``notices`` of what is returned to the person. Raises
+        NetworkError, StoreError, and KeyringUnavailable where the keyring is required: then nothing was stored, and the
+        tokens are as good as before.
+        """
+        from keystead.client._keeping import keep
+
+        return keep(
+            self.server,
+            code,
+            tokens,
+            context=context,
+            select=select,
+            also=also,
+            require_keyring=require_keyring,
+            environ=environ,
+        )
+
 
 class AsyncDeviceLogin:
     """A device sign-in at one server, for tasks of asyncio and trio. Cancel the task to give up waiting.
@@ -183,6 +217,33 @@ class AsyncDeviceLogin:
         code = await self.start()
         show(code)
         return await self.wait(code, on_waiting=on_waiting)
+
+    async def keep(
+        self,
+        code: DeviceCode,
+        tokens: TokenSet,
+        *,
+        context: str = "",
+        select: bool = True,
+        also: Iterable[str] = (),
+        require_keyring: bool = False,
+        environ: Mapping[str, str] | None = None,
+    ) -> SignedIn:
+        """Store what ``wait`` gave for ``code``, as DeviceLogin.keep does."""
+        from keystead.client._keeping import keep
+
+        return await in_thread(
+            lambda: keep(
+                self.server,
+                code,
+                tokens,
+                context=context,
+                select=select,
+                also=also,
+                require_keyring=require_keyring,
+                environ=environ,
+            )
+        )
 
 
 def _tuple(scopes: Iterable[str] | None) -> tuple[str, ...] | None:

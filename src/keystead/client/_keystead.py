@@ -16,9 +16,9 @@ from keystead.client._auth import httpx_auth, requests_auth
 from keystead.client._calls import DEFAULT_POLICY, Manner, Presenting, exchange, follow
 from keystead.client._errors import UsageError
 from keystead.client._http import TIMEOUT, Answer, AsyncTransport, Request, Transport
-from keystead.client._models import TokenSet, Whoami
+from keystead.client._models import SignedOut, TokenSet, Whoami
 from keystead.client._retry import RetryPolicy
-from keystead.client._steps import Conversation, carry_out, carry_out_async
+from keystead.client._steps import Conversation, carry_out, carry_out_async, in_thread
 from keystead.kernel.secrets import Secret
 
 if TYPE_CHECKING:
@@ -244,6 +244,17 @@ class Keystead(_Client):
             _request(self._manner, method, path, json=json, content=content, params=params, headers=headers)
         )
 
+    def sign_out(self, *, force: bool = False) -> SignedOut:
+        """End the sign-in on the server, then delete it from the store (promise V6), and say what stays valid.
+
+        When the server cannot be asked nothing is deleted, and the error says what stays valid until when; with
+        ``force`` it is deleted here all the same. Raises NetworkError, ApiError, StoreError, and UsageError when the
+        client acts with a key or a token that no sign-in gave.
+        """
+        from keystead.client._sign_out import end
+
+        return end(self._credential, force=force)
+
     def run(self, conversation: Conversation[T]) -> T:
         """Carry a conversation out; the calls of ``account`` are made of them."""
         return carry_out(conversation, self._transport)
@@ -296,6 +307,12 @@ class AsyncKeystead(_Client):
         return await self.run(
             _request(self._manner, method, path, json=json, content=content, params=params, headers=headers)
         )
+
+    async def sign_out(self, *, force: bool = False) -> SignedOut:
+        """End the sign-in on the server, then delete it from the store, as Keystead.sign_out does."""
+        from keystead.client._sign_out import end
+
+        return await in_thread(lambda: end(self._credential, force=force))
 
     async def run(self, conversation: Conversation[T]) -> T:
         """Carry a conversation out; the calls of ``account`` are made of them."""

@@ -36,6 +36,37 @@ class DeviceCode:
 
 
 @dataclass(frozen=True, slots=True)
+class SignedIn:
+    """A sign-in that was stored. ``name`` is what ``context`` means elsewhere; ``where`` says in words where it is.
+
+    ``notices`` are sentences that the person should see, such as that there is no keyring and where the file is.
+    """
+
+    name: str
+    server: str
+    username: str
+    organization: str | None
+    where: str
+    notices: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SignedOut:
+    """How a sign-out went. Times are Unix seconds; ``name`` is empty for tokens that were not stored.
+
+    ``access_token_until`` is when copies of the short-lived access token stop working. ``refresh_token_until`` is when
+    what could not be revoked ends by itself, None when it was revoked. ``sentence`` says all of it for a person.
+    """
+
+    name: str
+    server: str
+    revoked: bool
+    access_token_until: int
+    refresh_token_until: int | None
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
 class Whoami:
     """Who a credential is, from ``/api/auth/session``. ``organization`` is the name that people see."""
 

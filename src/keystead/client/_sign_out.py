@@ -2,9 +2,12 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
-from keystead.client._errors import ApiError, KeysteadError, NetworkError, StoreError
+from keystead.client._credentials import StoredCredential
+from keystead.client._errors import ApiError, KeysteadError, NetworkError, StoreError, UsageError
+from keystead.client._models import SignedOut
+from keystead.client._oauth import revoke as over_the_network
+from keystead.client._renewing import TokenCredential
 from keystead.client._store.contexts import Context
 from keystead.client._store.store import Store
 from keystead.kernel.secrets import Secret
@@ -13,20 +16,19 @@ Revoke = Callable[[str, Secret], None]
 """Takes a refresh token back: ``revoke(server, refresh_token)`` (RFC 7009). Raises NetworkError, ApiError."""
 
 
-@dataclass(frozen=True, slots=True)
-class SignedOut:
-    """How a sign-out went. Times are Unix seconds.
-
-    ``access_token_until`` is when copies of the short-lived access token stop working. ``refresh_token_until`` is when
-    what could not be revoked ends by itself, None when it was revoked. ``sentence`` says all of it for a person.
-    """
-
-    name: str
-    server: str
-    revoked: bool
-    access_token_until: int
-    refresh_token_until: int | None
-    sentence: str
+def end(credential: object, *, force: bool = False) -> SignedOut:
+    """Sign out of whatever a client acts with. Raises UsageError for an API key or a token that no sign-in gave."""
+    if isinstance(credential, StoredCredential):
+        return sign_out(credential.store, credential.name, over_the_network, force=force)
+    if isinstance(credential, TokenCredential) and credential.tokens.refresh_token is not None:
+        over_the_network(credential.server, credential.tokens.refresh_token)
+        ends = credential.tokens.expires_at
+        sentence = f"Signed out of {credential.server}. Copies of the access token end at {shown(ends)}."
+        return SignedOut("", credential.server, True, ends, None, sentence)
+    raise UsageError(
+        "This client acts with a key or a token that no sign-in gave.",
+        hint="End it where it was made: account.keys.delete, account.tokens.revoke.",
+    )
 
 
 def sign_out(store: Store, name: str | None, revoke: Revoke, *, force: bool = False) -> SignedOut:
