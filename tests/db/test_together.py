@@ -322,3 +322,30 @@ async def test_a_database_that_is_closed_answers_what_it_was_asked_and_no_more(
     assert await asked == "key 0"
     with pytest.raises(DatabaseError):
         await title(database, b"")
+
+
+async def test_who_asks_in_the_very_turn_in_which_the_last_statements_end_is_asked_for() -> None:
+    rows = Rows()
+    rows.true = {b"late": Titled("late")}
+    loop = asyncio.get_running_loop()
+    asking = []
+    for number in range(UNDER_WAY):
+        asking.append(rows.look_up(b"%d" % number))
+        await rows.begun(number)
+    late: list[asyncio.Future[Titled | None]] = []
+    for statement in rows.statements:
+        statement.end.set_result(None)
+    loop.call_soon(lambda: late.append(rows.together.find(TITLE, b"late")))  # behind the ends, before what they cause
+    statement = await rows.begun(UNDER_WAY)
+    statement.end.set_result(None)
+    assert await late[0] == Titled("late")
+    assert await asyncio.gather(*asking) == [None] * UNDER_WAY
+
+
+async def test_who_asked_just_before_the_end_is_told_that_there_is_no_answer() -> None:
+    rows = Rows()
+    asked = rows.together.find(TITLE, b"k")
+    rows.together.stop()
+    with pytest.raises(DatabaseError):
+        await asked
+    assert rows.statements == []

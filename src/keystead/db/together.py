@@ -49,8 +49,7 @@ class Together:
     def stop(self) -> None:
         """Ask no more, and tell whoever waits that there is no answer."""
         for line in self._lines.values():
-            for task in line.asking:
-                task.cancel()
+            line.stop()
 
 
 class _Line(Generic[T]):
@@ -65,6 +64,8 @@ class _Line(Generic[T]):
         self._since = 0.0
         """When the first of those who wait came, by the loop's clock."""
         self._gathering = False
+        self._at_work = 0
+        """Tasks that will look once more who waits. One that has ended stays in ``asking`` for another turn."""
 
     def join(self, value: bytes) -> "asyncio.Future[T | None]":
         """Wait with the others for the next statement."""
@@ -73,22 +74,34 @@ class _Line(Generic[T]):
         if not self._waiting:
             self._since = loop.time()
         self._waiting.append((value, waiter))
-        if not self._gathering and len(self.asking) < UNDER_WAY:
+        if not self._gathering and self._at_work < UNDER_WAY:
             self._gathering = True
+            self._at_work += 1
             # It begins after all that is ready to run now: whoever else asks in this turn goes along.
             task = loop.create_task(self._go_on())
             self.asking.add(task)
             task.add_done_callback(self.asking.discard)
         return waiter
 
+    def stop(self) -> None:
+        """Ask no more."""
+        for task in self.asking:
+            task.cancel()
+        # A task that is cancelled before its first step tells nobody.
+        _tell_fault(self._waiting, DatabaseError)
+        self._waiting = []
+
     async def _go_on(self) -> None:
         """Ask until nobody waits."""
         self._gathering = False
-        while self._waiting:
-            asked = [(value, waiter) for value, waiter in self._waiting[:MOST] if not waiter.done()]
-            del self._waiting[:MOST]
-            if asked:
-                await self._answer(asked)
+        try:
+            while self._waiting:
+                asked = [(value, waiter) for value, waiter in self._waiting[:MOST] if not waiter.done()]
+                del self._waiting[:MOST]
+                if asked:
+                    await self._answer(asked)
+        finally:
+            self._at_work -= 1
 
     async def _answer(self, asked: "list[tuple[bytes, asyncio.Future[T | None]]]") -> None:
         """Ask for these, and tell each of them alone what came of it."""
