@@ -29,7 +29,7 @@ FILLING: Final = """
 INSERT INTO app VALUES ('full', :acme, 'Full', :ada, :now);
 INSERT INTO client VALUES ('kc_full', 'full', '', :now);
 INSERT INTO api_key SELECT 'key-' || n, CAST('hash-' || n AS BLOB), 'full', :acme, :ada, 't', 'h', '', :now,
-    NULL, NULL, NULL, NULL FROM number;
+    NULL, NULL, NULL, NULL, NULL FROM number;
 INSERT INTO oauth_grant SELECT 'grant-' || n, 'kc_full', :ada, :acme, '', '', :now, :later, 1, :now, :later, NULL, NULL
     FROM number;
 INSERT INTO session SELECT 'session-' || n, CAST('hash-' || n AS BLOB), :ada, :acme, :now, :now, :later, '', ''
