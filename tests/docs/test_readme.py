@@ -1,7 +1,8 @@
-"""Every command in the README works as it stands there, in its order (promise O10).
+"""Every command and every program in the README works as it stands there, in its order (promise O10).
 
 Replaced are only the places where something is kept and the addresses to listen on or to ask; where the README asks for
-a password, one is typed on a terminal.
+a password, one is typed on a terminal, and where it asks to sign in, somebody approves in a browser. Those who use a
+server do so at a machine of their own.
 """
 
 import os
@@ -21,8 +22,11 @@ from typing import Final
 import pytest
 from packaging.requirements import Requirement
 
+from tests.cli.machine import ADDRESS as SHOWN
+from tests.cli.machine import Machine
 from tests.docs.pages import README, ROOT, page
 from tests.gate.serving import free_port
+from tests.support.browser import Browser
 from tests.support.server import ADA
 
 SECONDS: Final = 60
@@ -32,13 +36,22 @@ PROMPTS: Final = (b"Password: ", b"The same again: ")
 DATABASE: Final = "postgresql://keystead@db.example.com/keystead"
 CACHE: Final = "valkey://cache.example.com:6379/0"
 ADDRESS: Final = re.compile(r"https://auth\.example\.com")
+FENCE: Final = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+OPERATORS: Final = {"serve", "admin", "doctor", "db", "backup", "restore"}
+"""The commands for the machine of the server. All others are for those who use it."""
 ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def commands() -> list[str]:
-    """Return the commands of the README, each on one line and without its comment."""
-    lines = [line for block in page(README).fences for line in block.replace("\\\n", " ").splitlines()]
-    return [command for line in lines if (command := line.partition(" #")[0].strip())]
+    """Return what the README asks to run: commands, each on one line and without its comment, and whole programs."""
+    found: list[str] = []
+    for language, block in FENCE.findall(page(README).text):
+        if language == "python":
+            found.append(block)
+        else:
+            lines = block.replace("\\\n", " ").splitlines()
+            found += [command for line in lines if (command := line.partition(" #")[0].strip())]
+    return found
 
 
 @dataclass
@@ -67,12 +80,43 @@ class Reader:
             self.serve(command)
         elif "create-user" in command:
             self.told[command] = self.on_a_terminal(command)
+        elif kind == "from":
+            self.told[command] = self.program(command)
+        elif kind == "keystead" and command.split()[1] not in OPERATORS:
+            self.told[command] = self.at_the_own_machine(command)
         elif kind in {"keystead", "curl"}:
             self.told[command] = self.run(command)
             if "create-key" in command:
                 self.variables["API_KEY"] = self.told[command]
         else:
             pytest.fail(f"Nothing here knows how to follow {command!r}.")
+
+    def at_the_own_machine(self, command: str) -> str:
+        """Run a command as somebody who uses the server, approve what it asks to approve, and return what it showed."""
+        user = self.user()
+        with (
+            Browser(user.url) as ada,
+            user.terminal("-euc", ADDRESS.sub(user.url, command), program="/bin/bash", CI="1") as terminal,
+        ):
+            while terminal.next_of(SHOWN.pattern) is not None:
+                ada.sign_in(ADA.username, ADA.password)
+                ada.approve(SHOWN.findall(terminal.text)[-1])
+            assert terminal.end_code() == 0, (command, terminal.text)
+        return terminal.text
+
+    def program(self, text: str) -> str:
+        """Run a program as somebody who uses the server, and return what it printed."""
+        user = self.user()
+        asked = [sys.executable, "-c", text]
+        ended = subprocess.run(
+            asked, env=user.environment, capture_output=True, text=True, timeout=SECONDS, check=False
+        )
+        assert ended.returncode == 0, (text, ended.stdout, ended.stderr)
+        return ended.stdout.strip()
+
+    def user(self) -> Machine:
+        """Return the machine of somebody who uses the first server of the README."""
+        return Machine(self.directory / "user", self.addresses[0])
 
     def said(self, words: str) -> str:
         """Return what the one command with these words in it printed."""
@@ -161,8 +205,8 @@ class Reader:
 
 def check_requirement(command: str) -> str:
     """Return the name in ``pip install``, which asks a package index for what is not released yet."""
-    (quoted,) = re.findall(r"^pip install '([^']+)'$", command)
-    return Requirement(quoted).name
+    (wanted,) = re.findall(r"^pip install '?([^' ]+)'?$", command)
+    return Requirement(wanted).name
 
 
 @contextmanager
@@ -214,7 +258,7 @@ def test_every_command_of_the_readme_works_in_its_order(reader: Reader) -> None:
     for command in followed:
         reader.follow(command)
 
-    assert reader.said("pip install") == "keystead"
+    assert reader.said("pip install 'keystead[server]'") == reader.said("pip install keystead") == "keystead"
     assert ID.fullmatch(reader.said("create-org"))
     assert ID.fullmatch(reader.said("create-user"))
     assert reader.said("create-key").startswith("pwt_")
@@ -223,3 +267,7 @@ def test_every_command_of_the_readme_works_in_its_order(reader: Reader) -> None:
     assert reader.served[0].startswith("Keystead is ready at http://127.0.0.1:")
     assert reader.served[1:] == ["Keystead is ready at https://auth.example.com\n"] * 2
     assert "same" in reader.said("keystead db copy")
+    assert "Signed in as ada" in reader.said("keystead login")
+    assert "pwt_" in reader.said("keystead keys create")
+    assert "ada" in reader.said("keystead auth status")
+    assert reader.said("from keystead import").startswith("pwt_")

@@ -85,7 +85,8 @@ def test_the_changelog_keeps_its_form() -> None:
 
 def test_the_package_is_called_as_the_pages_call_it() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    installs = [code for one in pages() for code in _code_of(one) if code.startswith("pip install")]
+    lines = [code for one in pages() for code in _code_of(one) if code.startswith("pip install")]
+    installs = [line.partition(" #")[0].strip() for line in lines]
     name = re.escape(project["name"])
     assert all(re.fullmatch(rf"pip install '?{name}(\[[\w,-]+\])?'?", code) for code in installs)
     extras = {extra for code in installs for extra in re.findall(r"\[([\w,-]+)\]", code)}
