@@ -1,7 +1,8 @@
 """The hot calls over PostgreSQL: API keys that are not remembered, refreshes and device codes.
 
 ``.venv/bin/python bench/postgres.py [--keys N] [--pool N] [--quick]`` needs wrk, PostgreSQL and two cores. Look-ups are
-measured beside asyncpg by itself, which asks the same statement over as many connections from the server's core.
+measured beside asyncpg by itself, which asks the same statement over as many connections from the server's core, and
+beside a bare ASGI application that asks it once for each request: nothing that looks keys up one by one is quicker.
 "PostgreSQL's CPU" is what all its processes used for one request: where it has no core of its own, that and the load's
 own work are all that the other core has time for.
 """
@@ -41,7 +42,8 @@ from machines import (
     shared_house,
 )
 from people import EVERY_SCOPE, METADATA, many, sign_in
-from servers import HERE, SERVER_CORE, Load, Served, keystead, need_wrk, pin, wrk
+from recorded import record
+from servers import HERE, SERVER_CORE, Load, Served, keystead, looking_up, need_wrk, pin, wrk
 
 from keystead.app import Services
 from keystead.gate.cache import MOST_ENTRIES
@@ -60,6 +62,7 @@ IN_TURN: Final = min(KEYS - FIRST, 8 * MOST_ENTRIES)
 POOL: Final = option("pool", 16)
 CHAINS: Final = 16
 BARE: Final = "asyncpg alone"
+LEAST: Final = "bare ASGI with a look-up by asyncpg"
 LOOKED_UP: Final = "API key not remembered"
 REFRESH: Final = "refresh"
 CODES: Final = "device code"
@@ -126,6 +129,12 @@ class Desk:
             load = Load(SECONDS, POOL, script="lines.lua", arguments=("header", str(self.first)), start=asked)
             asked += int(wrk(served, SESSION, load)["requests"])
 
+    def least(self, served: Served) -> dict[str, float]:
+        """Run a round of the least that an application does which looks a key up for each request."""
+        found = self._wrk(served, SESSION, Load(SECONDS, POOL))
+        self.look_ups += int(found["requests"])
+        return found
+
     def look_up(self, served: Served) -> dict[str, float]:
         """Run a round of checks of keys that are not remembered: it goes on where the last one ended."""
         arguments = ("header", str(self.keys))
@@ -168,7 +177,7 @@ def tell(found: Mapping[str, Mapping[str, Spread]]) -> None:
     """Print the table."""
     rows = []
     for name, figures in found.items():
-        times = ratio(found, name, BARE) if name in (BARE, LOOKED_UP) else ""
+        times = ratio(found, name, BARE) if name in (BARE, LEAST, LOOKED_UP) else ""
         latencies = [figures[p].text(1) if p in figures else "" for p in ("p50", "p99")]
         used = [figures[one].text() for one in ("cpu", "postgres")]
         rows.append([name, figures["rate"].text(), times, *used, *latencies])
@@ -209,13 +218,18 @@ def main() -> None:
         say()
         with keystead(desk.house) as served:
             desk.fill_the_cache(served)
-            cases: dict[str, Case] = {
-                BARE: desk.alone,
-                LOOKED_UP: lambda: desk.look_up(served),
-                REFRESH: lambda: desk.refresh(served),
-                CODES: lambda: desk.issue(served),
-            }
-            found = in_turn(ROUNDS, cases)
+            with desk.keys.open(encoding="utf-8") as lines:
+                sent = f"Authorization: {next(lines).strip()}"
+            recorded = record(served, "GET", SESSION, place / "session.json", header=sent)
+            with looking_up(recorded, desk.url, desk.hashes) as least:
+                cases: dict[str, Case] = {
+                    BARE: desk.alone,
+                    LEAST: lambda: desk.least(least),
+                    LOOKED_UP: lambda: desk.look_up(served),
+                    REFRESH: lambda: desk.refresh(served),
+                    CODES: lambda: desk.issue(served),
+                }
+                found = in_turn(ROUNDS, cases)
         desk.check_that_all_were_looked_up()
         tell(found)
         keep(*rows_of(found))

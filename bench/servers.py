@@ -152,6 +152,13 @@ def bare(recorded: Path) -> Served:
     return Served(command, recorded.with_suffix(".log"), {})
 
 
+def looking_up(recorded: Path, url: str, hashes: Path) -> Served:
+    """Return the same after one look-up of an API key by asyncpg alone, of the hashes in a file in turn."""
+    place = [str(recorded), url, str(hashes)]
+    command = [sys.executable, str(HERE / "serving.py"), "looking-up", "0", *place]
+    return Served(command, recorded.with_suffix(".looking-up.log"), {})
+
+
 def through_fastapi(house: House, **settings: str) -> Served:
     """Return Keystead with its token endpoint moved into FastAPI."""
     command = [sys.executable, str(HERE / "serving.py"), "fastapi", str(house.port), str(house.data)]

@@ -1,6 +1,7 @@
 """The applications that the benches compare, each on the server that Keystead runs on. Started by them, not by hand.
 
 ``serving.py bare PORT FILE`` answers what the file holds, whatever is asked: the least that any ASGI application does.
+``serving.py looking-up PORT FILE URL HASHES`` does the same after one look-up of an API key by asyncpg alone.
 ``serving.py fastapi PORT DATA`` is Keystead with its token endpoint moved into FastAPI.
 ``serving.py forgetful PORT DATA`` is Keystead with a cache of a hundred credentials.
 """
@@ -11,9 +12,11 @@ import socket
 import sys
 from collections.abc import Callable
 from functools import partial
+from itertools import cycle
 from pathlib import Path
 from typing import Annotated, Any, Final
 
+import asyncpg
 import uvicorn
 from fastapi import Depends, FastAPI, Request
 from starlette.responses import JSONResponse
@@ -22,6 +25,7 @@ from keystead.app import build_application, open_services
 from keystead.gate.cache import CredentialCache
 from keystead.kernel.clock import SystemClock
 from keystead.kernel.settings import Settings
+from keystead.keys.store import KEY_BY_HASH
 from keystead.oauth.models import TokenRequest
 from keystead.oauth.routes import TOKEN, _tokens
 from keystead.operate.installation import read_settings
@@ -52,6 +56,21 @@ def bare(file: Path) -> App:
                 pass
         await send(start)
         await send(body)
+
+    return app
+
+
+def looking_up(file: Path, url: str, hashes: Path) -> App:
+    """Return the least that any ASGI application does which looks an API key up: over any connection that is free."""
+    inner, sql, idle = bare(file), KEY_BY_HASH.numbered.sql, list["asyncpg.Connection[asyncpg.Record]"]()
+    turns = cycle([bytes.fromhex(line) for line in hashes.read_text(encoding="utf-8").split()])
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        connection = idle.pop() if idle else await asyncpg.connect(url)
+        if await connection.fetchrow(sql, next(turns)) is None:
+            raise RuntimeError("a key was not found")
+        idle.append(connection)
+        await inner(scope, receive, send)
 
     return app
 
@@ -107,6 +126,12 @@ class Told(uvicorn.Server):
 VARIANTS: Final[dict[str, Callable[[Path, Settings], App]]] = {"fastapi": through_fastapi, "forgetful": forgetful}
 
 
+def _application(variant: str, place: Path, settings: Settings) -> App:
+    if variant in VARIANTS:
+        return VARIANTS[variant](place, settings)
+    return looking_up(place, sys.argv[4], Path(sys.argv[5])) if variant == "looking-up" else bare(place)
+
+
 def main() -> None:
     """Serve one of them until told to stop."""
     variant, port, place = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
@@ -114,7 +139,7 @@ def main() -> None:
     if variant in VARIANTS:
         settings = read_settings(place)
         configure_logs(settings.log_level, settings.api_key_prefix)
-    config = _config(VARIANTS[variant](place, settings) if variant in VARIANTS else bare(place), settings)
+    config = _config(_application(variant, place, settings), settings)
     config.lifespan = "on" if variant in VARIANTS else "off"
     listening = socket.create_server(("127.0.0.1", port), backlog=2_048)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
