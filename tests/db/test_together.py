@@ -226,6 +226,17 @@ async def test_whoever_waits_when_the_database_is_closed_is_told_that_there_is_n
     await asyncio.gather(rows.together.finish(), return_exceptions=True)
 
 
+async def test_who_comes_after_everything_was_stopped_is_told_at_once() -> None:
+    rows = Rows()
+    waiting = rows.look_up(b"a")
+    await asyncio.sleep(0)  # it waits, and the statement has not begun
+    rows.together.stop()
+    for asked in (waiting, rows.look_up(b"b")):
+        with pytest.raises(DatabaseError):
+            await asyncio.wait_for(asked, 1)
+    assert rows.statements == []
+
+
 @pytest.mark.parametrize("column", [api_key.c.title, api_key.c.id, signing_key.c.sealed_private])
 def test_only_a_unique_column_of_bytes_is_looked_up_together(column: Any) -> None:
     with pytest.raises(TypeError, match="is not a unique column of bytes"):

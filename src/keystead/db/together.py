@@ -64,6 +64,7 @@ class _Line(Generic[T]):
         self._since = 0.0
         """When the first of those who wait came, by the loop's clock."""
         self._gathering = False
+        self._stopped = False
         self._at_work = 0
         """Tasks that will look once more who waits. One that has ended stays in ``asking`` for another turn."""
 
@@ -71,6 +72,9 @@ class _Line(Generic[T]):
         """Wait with the others for the next statement."""
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[T | None] = loop.create_future()
+        if self._stopped:
+            _tell_fault([(value, waiter)], DatabaseError)
+            return waiter
         if not self._waiting:
             self._since = loop.time()
         self._waiting.append((value, waiter))
@@ -85,6 +89,7 @@ class _Line(Generic[T]):
 
     def stop(self) -> None:
         """Ask no more."""
+        self._stopped = True
         for task in self.asking:
             task.cancel()
         # A task that is cancelled before its first step tells nobody.
