@@ -36,6 +36,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.fixture
+def anyio_backend() -> str:
+    """The server runs on asyncio. The tests of the client, which runs on others too, say so themselves."""
+    return "asyncio"
+
+
+@pytest.fixture
 def server(tmp_path: Path) -> Iterator[KeysteadServer]:
     """Give a fresh server without any organization; ``add_acme`` makes one."""
     with KeysteadServer(tmp_path / "keystead") as fresh:

@@ -6,10 +6,10 @@ from contextlib import AsyncExitStack
 import pytest
 
 from tests.account.nodes import Node, open_node
-from tests.oauth.conftest import Open, anyio_backend, house, opened, template
+from tests.oauth.conftest import Open, house, opened, template
 from tests.support.installation import Installation
 
-__all__ = ["Open", "anyio_backend", "house", "opened", "template"]
+__all__ = ["Open", "house", "opened", "template"]
 
 
 @pytest.fixture

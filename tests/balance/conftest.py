@@ -1,5 +1,5 @@
 """The same houses as for the tests of keys."""
 
-from tests.keys.conftest import anyio_backend, house, inhabited, opened
+from tests.keys.conftest import house, inhabited, opened
 
-__all__ = ["anyio_backend", "house", "inhabited", "opened"]
+__all__ = ["house", "inhabited", "opened"]

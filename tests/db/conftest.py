@@ -10,12 +10,6 @@ from tests.db.storage import PostgresStorage, SqliteStorage, Storage
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    """The server runs on asyncio."""
-    return "asyncio"
-
-
-@pytest.fixture
 async def sqlite_storage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[SqliteStorage]:
     """Give an empty file with every table in it."""
     monkeypatch.setattr(sqlite, "BUSY_TIMEOUT_MS", 200)

@@ -9,7 +9,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from keystead.db import Command, DatabaseError, Transaction, follower, insert_into
+from keystead.db import Command, DatabaseError, Transaction, UniqueViolation, follower, insert_into
 from keystead.db.feed import EVERYTHING
 from keystead.db.migrate import migrate_postgres
 from keystead.db.postgres import PostgresDatabase
@@ -116,6 +116,34 @@ async def test_a_unit_of_work_that_lost_its_connection_is_begun_again_and_done_o
     assert await database.write(work) == "done"
     assert attempts == 2
     assert await database.all(NAMES, {}) == ["a", "b"]
+
+
+async def test_a_unit_of_work_that_met_a_row_which_it_could_not_see_is_begun_again_and_sees_it(
+    postgres_storage: PostgresStorage,
+) -> None:
+    inserted, looked = asyncio.Event(), asyncio.Event()
+
+    async def first(tx: Transaction) -> None:
+        await tx.run(ADD, {"fingerprint": "a", "generation": 1})
+        inserted.set()
+        await looked.wait()
+
+    async def second(tx: Transaction) -> Counter | None:
+        found = await tx.one(COUNTER, {"who": "a"})
+        looked.set()
+        if found is None:
+            await tx.run(ADD, {"fingerprint": "a", "generation": 2})
+        return found
+
+    database = await postgres_storage.open()
+    async with asyncio.timeout(10):
+        begun = asyncio.create_task(database.write(first))
+        await inserted.wait()
+        found = await database.write(second)
+        await begun
+        refused = await outcome(database.write(adding("a")))
+    assert found == Counter("a", 1)
+    assert isinstance(refused, UniqueViolation)
 
 
 async def test_a_commit_whose_answer_was_lost_is_told_as_503_and_not_repeated(

@@ -25,12 +25,6 @@ class Ring:
     access_token: str
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    """The server runs on asyncio."""
-    return "asyncio"
-
-
 @pytest.fixture(scope="session")
 def furnished(tmp_path_factory: pytest.TempPathFactory) -> Furnished:
     """Give a data directory to copy, never to change."""

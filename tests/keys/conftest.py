@@ -13,12 +13,6 @@ from tests.support.engine import duplicate
 OpenHouse = Callable[..., House]
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    """The server runs on asyncio."""
-    return "asyncio"
-
-
 @pytest.fixture(scope="session")
 def inhabited(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give the directory of an installation with its people, to be copied and not to be changed."""

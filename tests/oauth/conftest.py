@@ -14,12 +14,6 @@ from tests.support.installation import PUBLIC_URL, Installation, Template, make_
 Open = Callable[..., Installation]
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    """The server runs on asyncio."""
-    return "asyncio"
-
-
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Template:
     """Give the installation to copy from."""

@@ -11,12 +11,6 @@ from tests.tokens.desk import Desk, open_desk
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    """The server runs on asyncio."""
-    return "asyncio"
-
-
-@pytest.fixture
 def fresh(tmp_path: Path) -> Iterator[Desk]:
     """Give a desk over a new installation without any signing key."""
     desk = open_desk(tmp_path / "fresh")

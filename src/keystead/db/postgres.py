@@ -165,9 +165,19 @@ class PostgresDatabase:
 
     async def write(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
         """Run ``work`` in one serializable transaction and return its value after the commit is durable."""
+        doubted = False
 
         async def attempt() -> tuple[T, bool]:
-            return await self._lent(lambda connection: self._attempt(connection, work))
+            nonlocal doubted
+            try:
+                return await self._lent(lambda connection: self._attempt(connection, work))
+            except asyncpg.UniqueViolationError as error:
+                # It may come of a unit that ran at the same time and whose row was not to be seen yet, as PostgreSQL's
+                # manual says (section 13.2.3). Begun once more, a unit sees it; whoever is refused again is refused.
+                if doubted:
+                    raise
+                doubted = True
+                raise _NotBegun from error
 
         value, announced = await self._again(attempt)
         if announced:
