@@ -1,5 +1,6 @@
 """Authentication for other people's clients: httpx2, httpx and requests, in threads and in tasks."""
 
+import importlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -121,6 +122,25 @@ def test_a_body_that_is_made_while_it_is_sent_is_not_sent_twice(send: Send, serv
     assert answer.status_code == 401
     assert len(server.asked) == 1
     assert credential.asked == []
+
+
+@pytest.mark.parametrize("library", ["httpx2", "httpx", "requests"])
+def test_the_credential_goes_to_the_other_servers_that_the_program_named_and_is_renewed_there_too(
+    library: str, server: Answering
+) -> None:
+    with Answering(Told(500)) as issuer, Keystead(Renewing(issuer.url), apis=[server.url]) as client:
+        if library == "requests":
+            status = requests.get(f"{server.url}/there", auth=client.requests_auth, timeout=10).status_code
+        else:
+            status = importlib.import_module(library).get(f"{server.url}/there", auth=client.httpx_auth).status_code
+    assert status == 200
+    assert [asked.headers["authorization"] for asked in server.asked] == [OLD, NEW]
+    assert issuer.asked == []
+
+
+def test_a_server_that_is_named_must_be_one_to_which_nothing_travels_in_the_clear(tokens: TokenSet) -> None:
+    with pytest.raises(InsecureAddress):
+        Keystead(BearerCredential("https://auth.example.com", tokens.access_token), apis=["http://api.example.com"])
 
 
 @each_library

@@ -57,20 +57,20 @@ def check_secure(url: str) -> None:
         raise InsecureAddress(f"{_shown(url)} is plain HTTP, where anybody on the way can read a credential.")
 
 
-def check_own(url: str, server: str) -> None:
-    """Refuse to send a credential of ``server`` anywhere else. Raises InsecureAddress."""
-    if origin_of(url) != origin_of(server):
+def check_own(url: str, server: str, *apis: str) -> None:
+    """Refuse to send a credential of ``server`` anywhere but there and to these ``apis``. Raises InsecureAddress."""
+    if not is_own(url, server, *apis):
         raise InsecureAddress(
             f"{_origin_text(url)} is not {server}. The credential belongs to that server and is sent to no other.",
-            hint="Use the credential with addresses of its own server only.",
+            hint="Name the other servers that take it when you make the client: apis=['https://api.example.com'].",
         )
     check_secure(url)
 
 
-def is_own(url: str, server: str) -> bool:
-    """Tell whether an address is one of this server's."""
+def is_own(url: str, *servers: str) -> bool:
+    """Tell whether an address is one of these servers'."""
     try:
-        return origin_of(url) == origin_of(server)
+        return origin_of(url) in {origin_of(server) for server in servers}
     except UsageError:
         return False
 

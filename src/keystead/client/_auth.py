@@ -1,8 +1,9 @@
 """Authentication for other people's clients: httpx2, httpx and requests, all from one generator.
 
-A credential goes to its own server and nowhere else: a request to another origin is refused before it is sent, and a
-401 that another server gave, after a redirect, changes nothing. After a 401 of its own server the credential is asked
-for another value, and the request is sent once more, if its body can be.
+A credential goes to its own server, to the other servers that the program named for it, and nowhere else: a request to
+another origin is refused before it is sent, and a 401 that another server gave, after a redirect, changes nothing.
+After a 401 of one of its own the credential is asked for another value, and the request is sent once more, if its body
+can be.
 """
 
 import functools
@@ -48,17 +49,19 @@ class _Answered:
 _Flow: TypeAlias = Generator[_Send | _Block, Any, None]
 
 
-def _flow(credential: Presenting, url: str, *, replayable: bool) -> _Flow:
+def _flow(credential: Presenting, apis: tuple[str, ...], url: str, *, replayable: bool) -> _Flow:
     """Authenticate one request: the generator behind every client, in threads and in tasks.
 
     Raises InsecureAddress, and what the credential raises.
     """
-    check_own(url, credential.server)
+    check_own(url, credential.server, *apis)
     value = credential.ready()
     if value is None:
         value = yield _Block(credential.authorization)
     answered: _Answered = yield _Send(value)
-    if answered.status != _UNAUTHORIZED or not replayable or not is_own(answered.url, credential.server):
+    if answered.status != _UNAUTHORIZED or not replayable:
+        return
+    if not is_own(answered.url, credential.server, *apis):
         return
     refused = value
     other = yield _Block(lambda: credential.after_refusal(refused))
@@ -72,8 +75,9 @@ class _Httpx:
     requires_request_body = False
     requires_response_body = False
 
-    def __init__(self, credential: Presenting) -> None:
+    def __init__(self, credential: Presenting, apis: tuple[str, ...]) -> None:
         self._credential = credential
+        self._apis = apis
 
     def __repr__(self) -> str:
         return f"<authentication for {self._credential.server}>"
@@ -109,7 +113,7 @@ class _Httpx:
                 given = _answered(request, (yield request))
 
     def _begin(self, request: Any) -> _Flow:
-        return _flow(self._credential, str(request.url), replayable=_is_read(request))
+        return _flow(self._credential, self._apis, str(request.url), replayable=_is_read(request))
 
 
 def _is_read(request: Any) -> bool:
@@ -125,12 +129,13 @@ def _answered(request: Any, response: Any) -> _Answered:
     return _Answered(response.status_code, str(response.url))
 
 
-def httpx_auth(credential: Presenting) -> Any:
+def httpx_auth(credential: Presenting, apis: tuple[str, ...] = ()) -> Any:
     """Return authentication for clients of httpx2, and of httpx where that is installed, in threads and in tasks.
 
-    It is an ``Auth`` of both libraries, for which the type system has no name.
+    ``apis`` are other servers that take the credential. What is returned is an ``Auth`` of both libraries, for which
+    the type system has no name.
     """
-    return _httpx_class()(credential)
+    return _httpx_class()(credential, apis)
 
 
 @functools.cache
@@ -146,10 +151,10 @@ def _httpx_class() -> Any:
     return type("KeysteadAuth", tuple(bases), {"__doc__": "Authentication for httpx2 and httpx."})
 
 
-def requests_auth(credential: Presenting) -> "AuthBase":
+def requests_auth(credential: Presenting, apis: tuple[str, ...] = ()) -> "AuthBase":
     """Return authentication for requests. Raises UsageError when requests is not installed."""
     try:
-        made: AuthBase = _requests_class()(credential)
+        made: AuthBase = _requests_class()(credential, apis)
     except ModuleNotFoundError:
         raise UsageError("The package 'requests' is not installed.", hint="pip install requests") from None
     return made
@@ -162,15 +167,16 @@ def _requests_class() -> Any:
     class KeysteadAuth(AuthBase):
         """Authentication for requests."""
 
-        def __init__(self, credential: Presenting) -> None:
+        def __init__(self, credential: Presenting, apis: tuple[str, ...]) -> None:
             self._credential = credential
+            self._apis = apis
 
         def __repr__(self) -> str:
             return f"<authentication for {self._credential.server}>"
 
         def __call__(self, r: "PreparedRequest") -> "PreparedRequest":
             replayable = r.body is None or isinstance(r.body, (bytes, str))
-            flow = _flow(self._credential, r.url or "", replayable=replayable)
+            flow = _flow(self._credential, self._apis, r.url or "", replayable=replayable)
             value = _next_value(flow, None)
             if value is not None:
                 r.headers["Authorization"] = value.reveal()

@@ -2,7 +2,7 @@
 
 import json as json_format
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
@@ -106,13 +106,20 @@ class _Client:
     """What both clients share: a credential, its server, and authentication for other people's clients."""
 
     def __init__(
-        self, credential: Presenting, *, timeout: float = TIMEOUT, policy: RetryPolicy = DEFAULT_POLICY
+        self,
+        credential: Presenting,
+        *,
+        apis: Iterable[str] = (),
+        timeout: float = TIMEOUT,
+        policy: RetryPolicy = DEFAULT_POLICY,
     ) -> None:
         """Act with a credential at its own server; ``timeout`` is in seconds.
 
-        Raises InsecureAddress for a server that is reached over plain HTTP beyond this machine.
+        ``apis`` are addresses of other servers that take the credential: ``httpx_auth`` and ``requests_auth`` send it
+        there too. Raises InsecureAddress for a server that is reached over plain HTTP beyond this machine.
         """
         self._credential = credential
+        self._apis = tuple(server_address(api) for api in apis)
         self._timeout = timeout
         self._manner = Manner(server_address(credential.server), credential, policy)
 
@@ -126,21 +133,23 @@ class _Client:
         api_key: str | Secret | None = None,
         environ: Mapping[str, str] | None = None,
         store: "Store | None" = None,
+        apis: Iterable[str] = (),
         timeout: float = TIMEOUT,
         policy: RetryPolicy = DEFAULT_POLICY,
     ) -> Self:
         """Find a credential and act with it.
 
-        The order is: an argument; ``KEYSTEAD_TOKEN``; ``KEYSTEAD_API_KEY``; ``PW_API_KEY``; the stored sign-in that
-        ``context``, ``KEYSTEAD_CONTEXT`` or ``keystead login`` chose. ``server`` is needed only where the credential
-        does not name it. Raises SignInRequired when there is none, StoreError, and UsageError.
+        The order is: an argument, a ``context`` that is named among them; ``KEYSTEAD_TOKEN``; ``KEYSTEAD_API_KEY``;
+        ``PW_API_KEY``; the stored sign-in that ``KEYSTEAD_CONTEXT`` or ``keystead login`` chose. ``server`` is needed
+        only where the credential does not name it. ``apis`` are other servers that take the credential. Raises
+        SignInRequired when there is none, StoreError, and UsageError.
         """
         from keystead.client._environment import find_credential
 
         found = find_credential(
             server=server, context=context, token=token, api_key=api_key, environ=environ, store=store
         )
-        return cls(found, timeout=timeout, policy=policy)
+        return cls(found, apis=apis, timeout=timeout, policy=policy)
 
     @classmethod
     def from_tokens(
@@ -150,6 +159,7 @@ class _Client:
         *,
         client_id: str,
         on_renewed: "OnRenewed | None" = None,
+        apis: Iterable[str] = (),
         timeout: float = TIMEOUT,
         policy: RetryPolicy = DEFAULT_POLICY,
     ) -> Self:
@@ -161,7 +171,7 @@ class _Client:
         from keystead.client._renewing import TokenCredential
 
         found = TokenCredential(server, tokens, client_id, on_renewed=on_renewed, policy=policy)
-        return cls(found, timeout=timeout, policy=policy)
+        return cls(found, apis=apis, timeout=timeout, policy=policy)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} at {self.server}>"
@@ -180,17 +190,19 @@ class _Client:
     def httpx_auth(self) -> Any:
         """Authentication for clients of httpx2, and of httpx where that is installed, sync and async.
 
-        It renews tokens by itself. A request to another server raises InsecureAddress.
+        It renews tokens by itself. A request to a server that is neither this one nor one of ``apis`` raises
+        InsecureAddress.
         """
-        return httpx_auth(self._credential)
+        return httpx_auth(self._credential, self._apis)
 
     @property
     def requests_auth(self) -> "AuthBase":
-        """Authentication for requests; it renews tokens by itself. A request to another server raises InsecureAddress.
+        """Authentication for requests; it renews tokens by itself.
 
-        Raises UsageError when requests is not installed.
+        A request to a server that is neither this one nor one of ``apis`` raises InsecureAddress. Raises UsageError
+        when requests is not installed.
         """
-        return requests_auth(self._credential)
+        return requests_auth(self._credential, self._apis)
 
 
 class Keystead(_Client):
@@ -205,10 +217,15 @@ class Keystead(_Client):
     """
 
     def __init__(
-        self, credential: Presenting, *, timeout: float = TIMEOUT, policy: RetryPolicy = DEFAULT_POLICY
+        self,
+        credential: Presenting,
+        *,
+        apis: Iterable[str] = (),
+        timeout: float = TIMEOUT,
+        policy: RetryPolicy = DEFAULT_POLICY,
     ) -> None:
         """Act with a credential at its own server; ``timeout`` is in seconds. Raises InsecureAddress."""
-        super().__init__(credential, timeout=timeout, policy=policy)
+        super().__init__(credential, apis=apis, timeout=timeout, policy=policy)
         self._transport = Transport(self.server, timeout=timeout)
         self.account = AccountApi(self)
 
@@ -274,10 +291,15 @@ class AsyncKeystead(_Client):
     """
 
     def __init__(
-        self, credential: Presenting, *, timeout: float = TIMEOUT, policy: RetryPolicy = DEFAULT_POLICY
+        self,
+        credential: Presenting,
+        *,
+        apis: Iterable[str] = (),
+        timeout: float = TIMEOUT,
+        policy: RetryPolicy = DEFAULT_POLICY,
     ) -> None:
         """Act with a credential at its own server; ``timeout`` is in seconds. Raises InsecureAddress."""
-        super().__init__(credential, timeout=timeout, policy=policy)
+        super().__init__(credential, apis=apis, timeout=timeout, policy=policy)
         self._transport = AsyncTransport(self.server, timeout=timeout)
         self.account = AsyncAccountApi(self)
 
