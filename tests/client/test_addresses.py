@@ -109,3 +109,8 @@ def test_no_text_makes_anything_but_a_secure_address_or_a_usage_error(text: str)
     assert scheme == "https" or is_loopback(host)
     assert 0 < port < 65_536
     assert server_address(address) == address
+
+
+def test_no_address_at_all_is_told_as_that() -> None:
+    with pytest.raises(UsageError, match="No server is named"):
+        server_address("  ")

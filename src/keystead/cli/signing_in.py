@@ -7,19 +7,14 @@ from dataclasses import dataclass
 from keystead.cli.failing import failure_of, interrupted
 from keystead.cli.meanwhile import Meanwhile
 from keystead.cli.presenting import Presenter
-from keystead.client._credentials import BearerCredential
 from keystead.client._device import DeviceLogin
 from keystead.client._errors import KeysteadError, SignInRequired
-from keystead.client._keystead import Keystead
+from keystead.client._keeping import store_sign_in, take_back
 from keystead.client._models import DeviceCode, TokenSet
-from keystead.client._oauth import revoke
-from keystead.client._store import Context, PendingSignIn, SignIn, Store
+from keystead.client._store import Context, PendingSignIn, Store
 from keystead.kernel.scopes import Scope
-from keystead.kernel.secrets import Secret
 
 CLIENT_NAME = "keystead"
-TIDY_SECONDS = 5.0
-"""How long to wait for a server that is asked to take something back on the way out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,27 +94,12 @@ class SigningIn:
     def _keep(self, server: str, wish: Wish, code: DeviceCode, tokens: TokenSet) -> Context:
         """Store the tokens of whoever they are for. Where that fails they are taken back: nobody would have them."""
         try:
-            with Keystead(BearerCredential(server, tokens.access_token)) as client:
-                me = client.whoami()
-            sign_in = SignIn(server, code.client_id, me.username, me.user_id, wish.name, wish.also)
-            earlier = self._earlier(sign_in.context)
-            context = self.store.save(sign_in, tokens)
+            kept = store_sign_in(self.store, server, code, tokens, name=wish.name, also=wish.also)
         except BaseException:
-            _take_back(server, tokens.refresh_token)
+            take_back(server, tokens.refresh_token)
             raise
-        if earlier is not None:
-            _take_back(*earlier)
-        return context
-
-    def _earlier(self, name: str) -> tuple[str, Secret | None] | None:
-        """Return the sign-in that this one replaces, and which nobody would hold any more."""
-        context = self.store.find(name)
-        if context is None:
-            return None
-        try:
-            return context.server, self.store.refresh_token(context)
-        except KeysteadError:  # its keyring is locked; it ends by itself
-            return None
+        kept.take_back_replaced()
+        return kept.context
 
     @contextmanager
     def _told(self) -> Iterator[None]:
@@ -132,13 +112,3 @@ class SigningIn:
         except KeyboardInterrupt:
             self.presenter.failed(interrupted())
             raise
-
-
-def _take_back(server: str, refresh_token: Secret | None) -> None:
-    """Revoke a sign-in that nobody holds any more. What cannot be taken back ends by itself."""
-    if refresh_token is None:
-        return
-    try:
-        revoke(server, refresh_token, timeout=TIDY_SECONDS)
-    except KeysteadError:
-        return

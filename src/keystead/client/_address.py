@@ -21,6 +21,8 @@ def server_address(text: str) -> str:
     machine.
     """
     text = text.strip()
+    if not text:
+        raise UsageError("No server is named.", hint="Give an address such as https://auth.example.com")
     scheme, host, port = origin_of(text if "://" in text else f"https://{text}")
     parts = urlsplit(text if "://" in text else f"https://{text}")
     if parts.path.strip("/") or parts.query or parts.fragment:
