@@ -32,7 +32,7 @@ def in_portions(settle_after: Callable[[int], bool]) -> dict[str, float]:
         measures.observe(("oauth", "page")[number % 2], seconds)
         if settle_after(number):
             measures.settle()
-    return durations_in(measures.text(polls_held=0, credentials_remembered=0))
+    return durations_in(measures.text())
 
 
 def test_durations_that_are_told_in_portions_are_those_that_were_observed() -> None:
@@ -46,6 +46,6 @@ def test_what_was_told_is_not_told_again() -> None:
     measures = Measures()
     measures.observe("oauth", 0.003)
     measures.count("oauth", "POST", 200)
-    texts = {measures.text(polls_held=0, credentials_remembered=0) for _ in range(3)}
+    texts = {measures.text() for _ in range(3)}
     assert len({tuple(sorted(durations_in(text).items())) for text in texts}) == 1
     assert all(b'status="200",surface="oauth"} 1.0' in text for text in texts)

@@ -10,7 +10,7 @@ from typing import Final
 import pytest
 
 from tests.scale.traffic import begin
-from tests.support.calls import Line, Reply, tell
+from tests.support.calls import NO_ANSWER, Line, tell
 from tests.support.cluster import Cluster
 from tests.support.device import DeviceClient
 from tests.support.nginx import NginxProxy
@@ -54,27 +54,71 @@ def test_workers_replaced_one_after_the_other_behind_nginx_fail_no_request_and_l
     assert traffic.lost(nodes.urls[0]) == ([], [], [])
 
 
+class HeldPolls:
+    """Eight polls that a node holds, and what they were told; NO_ANSWER's name for one that was cut off."""
+
+    def __init__(self, node: KeysteadServer) -> None:
+        self.told: list[str] = []
+        self._node = node
+        with DeviceClient(node.url) as device:
+            self._client_id = device.register()
+            codes = [device.device_code() for _ in range(8)]
+        self._polls = [threading.Thread(target=self._poll, args=(one.device_code,)) for one in codes]
+        for one in self._polls:
+            one.start()
+        self.await_held(8)
+
+    def _poll(self, device_code: str) -> None:
+        form = {"grant_type": DEVICE_GRANT, "device_code": device_code, "client_id": self._client_id}
+        with Line(self._node.url) as line:
+            try:
+                told = line.ask("POST", "/getServiceKeys/token", form=form, headers={"Prefer": "wait=25"})
+            except NO_ANSWER:
+                self.told.append("cut off")
+            else:
+                self.told.append(told.error)
+
+    def await_held(self, number: int) -> None:
+        """Wait until the node says that it holds so many."""
+        with Line(self._node.url) as line:
+            wait_for(lambda: held(line.get("/metrics").text) == number, f"{number} polls that are held")
+
+    def await_end(self) -> None:
+        """Wait until all of them were told something."""
+        for one in self._polls:
+            one.join()
+
+
 def test_a_node_of_two_workers_that_stops_answers_every_poll_that_it_holds(
     furnished_url: str, new_cluster: Callable[..., Cluster]
 ) -> None:
     nodes = new_cluster(furnished_url, 1, {}, 2)
     (node,) = nodes.nodes
-    told: list[Reply] = []
-    with DeviceClient(node.url) as device:
-        client_id = device.register()
-        codes = [device.device_code() for _ in range(8)]
-
-    def poll(device_code: str) -> None:
-        form = {"grant_type": DEVICE_GRANT, "device_code": device_code, "client_id": client_id}
-        with Line(node.url) as line:
-            told.append(line.ask("POST", "/getServiceKeys/token", form=form, headers={"Prefer": "wait=25"}))
-
-    polls = [threading.Thread(target=poll, args=(one.device_code,)) for one in codes]
-    for one in polls:
-        one.start()
-    with Line(node.url) as line:
-        wait_for(lambda: held(line.get("/metrics").text) == 8, "polls that are held")
+    polls = HeldPolls(node)
     node.stop()
-    for one in polls:
-        one.join()
-    assert [answer.error for answer in told] == ["authorization_pending"] * 8
+    polls.await_end()
+    assert polls.told == ["authorization_pending"] * 8
+
+
+def test_what_killed_workers_held_is_counted_no_longer_and_others_take_their_place(
+    furnished_url: str, new_cluster: Callable[..., Cluster]
+) -> None:
+    nodes = new_cluster(furnished_url, 1, {}, 2)
+    (node,) = nodes.nodes
+    polls, before = HeldPolls(node), workers_of(node)
+    for worker in before:
+        os.kill(worker, signal.SIGKILL)
+    polls.await_end()
+    wait_for(lambda: len(workers_of(node)) == 2 and not workers_of(node) & before, "two other workers", 60)
+    wait_for(lambda: answers(node), "an answer")
+    polls.await_held(0)
+    assert polls.told == ["cut off"] * 8
+
+
+def answers(node: KeysteadServer) -> bool:
+    """Tell whether a worker answers yet."""
+    with Line(node.url) as line:
+        try:
+            return line.get("/healthz").status == 200
+        except NO_ANSWER:
+            return False

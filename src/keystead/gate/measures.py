@@ -3,7 +3,7 @@
 import asyncio
 import os
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -71,8 +71,13 @@ class Measures:
             "keystead_credentials_remembered", "Credentials in the cache.", registry=self._registry,
             multiprocess_mode="livesum",
         )  # fmt: skip
+        self._watched: list[tuple[Gauge, Callable[[], int]]] = []
         self._tallies: dict[tuple[str, str, int], Tally] = {}
         self._durations: dict[str, Durations] = {}
+
+    def watch(self, *, polls_held: Callable[[], int], credentials_remembered: Callable[[], int]) -> None:
+        """Tell Prometheus of these numbers, whichever of several workers it is that is asked for them."""
+        self._watched = [(self._waiting, polls_held), (self._remembered, credentials_remembered)]
 
     def tally(self, surface: str, method: str, status: int) -> Tally:
         """Return where answers of one kind are counted, by adding to its number."""
@@ -96,7 +101,9 @@ class Measures:
         found.numbers[bisect_left(_BUCKETS, seconds)] += 1
 
     def settle(self) -> None:
-        """Tell Prometheus's counters of all that was counted since the last time."""
+        """Tell Prometheus's counters of all that was counted since the last time, and its gauges how things stand."""
+        for gauge, number_now in self._watched:
+            gauge.set(number_now())
         for tally in self._tallies.values():
             number, tally.number = tally.number, 0
             if number:
@@ -116,11 +123,9 @@ class Measures:
         finally:
             self.settle()
 
-    def text(self, *, polls_held: int, credentials_remembered: int) -> bytes:
+    def text(self) -> bytes:
         """Return everything in Prometheus's text format."""
         self.settle()
-        self._waiting.set(polls_held)
-        self._remembered.set(credentials_remembered)
         if MULTIPROCESS_DIRECTORY not in os.environ:
             return generate_latest(self._registry)
         together = CollectorRegistry()

@@ -46,7 +46,7 @@ class Operations:
         self._oauth = oauth
         self._revocations = revocations
         self._measures = measures
-        self._remembered = remembered
+        measures.watch(polls_held=lambda: len(oauth.waiting), credentials_remembered=remembered)
         self._metrics_networks = tuple(metrics_networks)
         self.stopping = False
 
@@ -58,8 +58,7 @@ class Operations:
             return await self._ready()
         if was_forwarded(scope) or not address_within(arrival.address, self._metrics_networks):
             raise NotFound("Metrics are read from the networks that the setting metrics_networks names, not from here.")
-        text = self._measures.text(polls_held=len(self._oauth.waiting), credentials_remembered=self._remembered())
-        return Answer(200, {"Content-Type": CONTENT_TYPE, "Cache-Control": "no-store"}, text)
+        return Answer(200, {"Content-Type": CONTENT_TYPE, "Cache-Control": "no-store"}, self._measures.text())
 
     def stop(self) -> None:
         """Say so on /readyz from now on, and answer whoever is held."""

@@ -10,6 +10,8 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from ipaddress import ip_address
 from pathlib import Path
@@ -17,6 +19,7 @@ from typing import Any, Final
 
 import click
 import uvicorn
+from prometheus_client.multiprocess import mark_process_dead
 from uvicorn.supervisors import Multiprocess
 
 from keystead.app import Application, build_application, open_services
@@ -190,6 +193,24 @@ class _Workers(Multiprocess):
         for listening in self.sockets:
             listening.close()
         super().terminate_all()
+
+    def restart_all(self) -> None:
+        """Replace every worker."""
+        with self._forgetting():
+            super().restart_all()
+
+    def keep_subprocess_alive(self) -> None:
+        """Replace workers that have died."""
+        with self._forgetting():
+            super().keep_subprocess_alive()
+
+    @contextmanager
+    def _forgetting(self) -> Iterator[None]:
+        """Count no longer what the workers held and remembered that are gone afterwards."""
+        before = {process.pid for process in self.processes}
+        yield
+        for pid in before - {process.pid for process in self.processes}:
+            mark_process_dead(pid)  # type: ignore[no-untyped-call]
 
 
 def worker() -> Gate:
