@@ -78,7 +78,15 @@ def postgres_seconds(server: PostgresServer) -> float:
     """Return the CPU time that all processes of PostgreSQL have used so far, those that ended included."""
     told = Path(f"/proc/{server.pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     ended = (int(told[13]) + int(told[14])) / os.sysconf("SC_CLK_TCK")
-    return ended + sum(cpu_seconds(pid) for pid in server.processes())
+    return ended + sum(_seconds_so_far(pid) for pid in server.processes())
+
+
+def _seconds_so_far(pid: int) -> float:
+    """Return what a process has used; nothing for one that has just ended, as some of PostgreSQL's own do."""
+    try:
+        return cpu_seconds(pid)
+    except OSError:
+        return 0.0
 
 
 def shared_house(data: Path, url: str, settings: str = "") -> House:

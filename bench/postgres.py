@@ -1,8 +1,7 @@
 """The hot calls over PostgreSQL: API keys that are not remembered, refreshes and device codes.
 
 ``.venv/bin/python bench/postgres.py [--keys N] [--pool N] [--quick]`` needs wrk, PostgreSQL and two cores. Look-ups are
-measured beside asyncpg by itself, which asks the same statement over as many connections from the server's core, beside
-asyncpg over one connection, which asks one question after the other, as a program that knows nothing of others, and
+measured beside asyncpg by itself, which asks the same statement over as many connections from the server's core, and
 beside a bare ASGI application that asks it once for each request: nothing that looks keys up one by one is quicker.
 "PostgreSQL's CPU" is what all its processes used for one request: where it has no core of its own, that and the load's
 own work are all that the other core has time for.
@@ -63,7 +62,6 @@ IN_TURN: Final = min(KEYS - FIRST, 8 * MOST_ENTRIES)
 POOL: Final = option("pool", 16)
 CHAINS: Final = 16
 BARE: Final = "asyncpg alone"
-ONE: Final = "asyncpg alone, over one connection"
 LEAST: Final = "bare ASGI with a look-up by asyncpg"
 LOOKED_UP: Final = "API key not remembered"
 REFRESH: Final = "refresh"
@@ -109,10 +107,9 @@ class Desk:
         signed_in = await many(CHAINS, lambda: sign_in(services, self.house, self.client))
         self.chains = [one.refresh_token.reveal() for one in signed_in]
 
-    def alone(self, connections: int = POOL) -> dict[str, float]:
+    def alone(self) -> dict[str, float]:
         """Run a round of look-ups by asyncpg alone, on the server's core."""
-        place = [str(HERE / "looking_up.py"), self.url, str(self.hashes)]
-        command = [sys.executable, *place, str(SECONDS), str(connections)]
+        command = [sys.executable, str(HERE / "looking_up.py"), self.url, str(self.hashes), str(SECONDS), str(POOL)]
         before = postgres_seconds(self.server)
         told = subprocess.run(  # noqa: S603
             command,
@@ -180,7 +177,7 @@ def tell(found: Mapping[str, Mapping[str, Spread]]) -> None:
     """Print the table."""
     rows = []
     for name, figures in found.items():
-        times = ratio(found, name, BARE) if name in (BARE, ONE, LEAST, LOOKED_UP) else ""
+        times = ratio(found, name, BARE) if name in (BARE, LEAST, LOOKED_UP) else ""
         latencies = [figures[p].text(1) if p in figures else "" for p in ("p50", "p99")]
         used = [figures[one].text() for one in ("cpu", "postgres")]
         rows.append([name, figures["rate"].text(), times, *used, *latencies])
@@ -198,15 +195,14 @@ def rows_of(found: Mapping[str, Mapping[str, Spread]]) -> list[Row]:
         share.median >= 0.6,
         LOOK_UP_WAY,
     )
-    one = shares(found, LOOKED_UP, ONE)
+    least, of_least = shares(found, LEAST, BARE), shares(found, LOOKED_UP, LEAST)
     return [
         looked_up,
         Row(
-            "the same beside asyncpg over one connection, which waits for each answer",
-            "at least 0.6 of its look-ups",
-            f"{one.text(2)}; it made {found[ONE]['rate'].text()} a second",
-            one.median >= 0.6,
-            LOOK_UP_WAY,
+            "the same beside bare ASGI that looks one key up for each request by asyncpg, and does nothing else",
+            "",
+            f"{of_least.text(2)} of its rate, which is {least.text(2)} of asyncpg's",
+            None,
         ),
         _rate_row(f"refresh rotation, {CHAINS} chains at once, durable, PostgreSQL", found[REFRESH]["rate"], 1_500),
         _rate_row("device code issued, durable, PostgreSQL", found[CODES]["rate"], 2_000),
@@ -235,7 +231,6 @@ def main() -> None:
             with looking_up(recorded, desk.url, desk.hashes) as least:
                 cases: dict[str, Case] = {
                     BARE: desk.alone,
-                    ONE: lambda: desk.alone(1),
                     LEAST: lambda: desk.least(least),
                     LOOKED_UP: lambda: desk.look_up(served),
                     REFRESH: lambda: desk.refresh(served),
