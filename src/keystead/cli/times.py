@@ -7,6 +7,7 @@ from typing import Final
 MINUTE: Final = 60
 HOUR: Final = 60 * MINUTE
 DAY: Final = 24 * HOUR
+_MOMENT: Final = 30
 _UNITS: Final = {"s": 1, "m": MINUTE, "h": HOUR, "d": DAY, "w": 7 * DAY}
 _DURATION: Final = re.compile(r"(?P<number>\d{1,9})(?P<unit>[smhdw])", re.IGNORECASE)
 _DATE: Final = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d)?(Z|[+-]\d\d:?\d\d)?)?")
@@ -70,12 +71,16 @@ def clock_time(at: int, now: int) -> str:
 
 
 def distance(at: int, now: int) -> str:
-    """Return how far away a time is: ``in 3 days``, ``2 hours ago``, ``now``."""
+    """Return how far away a time is: ``in 3 days``, ``2 hours ago``, ``now``.
+
+    What was made for seven days is told as seven days, although a moment of them has passed when it is told.
+    """
     seconds = abs(at - now)
     if seconds < 1:
         return "now"
-    words = roughly(seconds)
-    return f"in {words}" if at > now else f"{words} ago"
+    if at > now:
+        return f"in {roughly(seconds + min(seconds // MINUTE, _MOMENT))}"
+    return f"{roughly(seconds)} ago"
 
 
 def roughly(seconds: int) -> str:
