@@ -198,8 +198,8 @@ async def test_who_asks_between_the_servers_goodbye_and_the_end_of_the_connectio
         async with opened(through(own_url, cable.port), notify=False) as database:
             await database.write(adding("a"))
             cable.keep_ends()
-            own.execute(GOODBYE)  # the event loop stands still, and the goodbye waits to be read
-            wait_for(lambda: cable.has_passed(b"terminating connection"), "the goodbye")
+            told = len(own.fetch(GOODBYE))  # the event loop stands still, and the goodbyes wait to be read
+            wait_for(lambda: cable.heard(b"terminating connection") == told, "the goodbyes")
             for _ in range(4):
                 await asyncio.sleep(0)  # now it is read
             found = await outcome(act(database))

@@ -33,7 +33,8 @@ class Cable:
         self._thread = threading.Thread(target=self._loop.run_forever, name="cable", daemon=True)
         self._flows = asyncio.Event()
         self._closes = asyncio.Event()
-        self._heard = b""
+        self._newest = b""
+        self._heard: dict[asyncio.StreamWriter, bytes] = {}
         self._server: asyncio.Server | None = None
         self._passing: set[asyncio.Task[None]] = set()
         self._ends: set[asyncio.StreamWriter] = set()
@@ -65,7 +66,11 @@ class Cable:
 
     def has_passed(self, words: bytes) -> bool:
         """Tell whether the newest bytes that were passed hold these."""
-        return words in self._heard
+        return words in self._newest
+
+    def heard(self, words: bytes) -> int:
+        """Return to how many connections the newest bytes that were passed hold these."""
+        return sum(words in newest for newest in tuple(self._heard.values()))
 
     def mend(self) -> None:
         """Let everything pass again."""
@@ -122,7 +127,7 @@ class Cable:
             await self._flows.wait()
             writer.write(data)
             await writer.drain()
-            self._heard = data
+            self._newest = self._heard[writer] = data
         await self._flows.wait()
         await self._closes.wait()
         with contextlib.suppress(OSError):
