@@ -1,7 +1,6 @@
 """From credential to principal: the change feed first, then the cache, then the room that issued the credential."""
 
 import asyncio
-import gc
 from hashlib import blake2b
 from typing import Final
 
@@ -25,9 +24,6 @@ REFUSED: Final = {
     "authentication with an empty password.",
 }
 NOTHING_SENT: Final = "No credential was sent. Send a bearer token or an API key, or sign in."
-
-COLLECT_AFTER: Final = (10_000, 10, 10)
-"""New objects after which the youngest are collected, and how often that is done before older ones are too."""
 
 
 class Authenticator:
@@ -59,8 +55,6 @@ class Authenticator:
 
     def serve(self, loop: asyncio.AbstractEventLoop) -> None:
         """Share looks at the feed among the requests of a server, where a look is more than a glance at the clock."""
-        # What is remembered holds no cycles, so the garbage collector finds nothing in it, however often it looks.
-        gc.set_threshold(*COLLECT_AFTER)
         if self._looks_are_dear:
             self._looks.share(loop)
 

@@ -53,6 +53,8 @@ from keystead.wire.origin import check_same_site
 _OWN: Final = frozenset({SESSION, VERIFY})
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _CHARGED: Final = ("/api/", "/account/")
+COLLECT_AFTER: Final = (10_000, 10, 10)
+"""New objects after which the youngest are collected, and how often that is done before older ones are too."""
 
 Hot = Callable[[Scope], Coroutine[Any, Any, Finished]]
 
@@ -134,6 +136,8 @@ class Gate:
         """Do what a server needs beyond requests, for as long as it runs."""
         # All that was loaded by now stays. The garbage collector need not walk through it again and again.
         gc.freeze()
+        # What is remembered of credentials holds no cycles, so it finds nothing there, however often it looks.
+        gc.set_threshold(*COLLECT_AFTER)
         loop = asyncio.get_running_loop()
         self._authenticator.serve(loop)
         self._request_log.gather(loop)
