@@ -47,7 +47,11 @@ class AppsRoutes:
     def router(self) -> APIRouter:
         """Return the routes."""
         router = APIRouter(prefix=PREFIX)
-        app, keys, key = "/apps/{app_id}", "/apps/{app_id}/keys", "/apps/{app_id}/keys/{api_key_id}"
+        self._add_apps(router)
+        self._add_keys(router)
+        return router
+
+    def _add_apps(self, router: APIRouter) -> None:
         router.add_api_route(
             "/apps",
             self.list_apps,
@@ -67,7 +71,7 @@ class AppsRoutes:
             responses=refusals(Conflict),
         )
         router.add_api_route(
-            app,
+            "/apps/{app_id}",
             self.delete_app,
             methods=["DELETE"],
             tags=["Apps"],
@@ -75,6 +79,9 @@ class AppsRoutes:
             operation_id="delete_app",
             responses=_MissingOr,
         )
+
+    def _add_keys(self, router: APIRouter) -> None:
+        keys, key = "/apps/{app_id}/keys", "/apps/{app_id}/keys/{api_key_id}"
         router.add_api_route(
             keys,
             self.list_keys,
@@ -129,7 +136,6 @@ class AppsRoutes:
             operation_id="delete_api_key",
             responses=_MissingOr,
         )
-        return router
 
     async def list_apps(self, principal: Annotated[Principal, Depends(allow_bearer(Permission.APPS_READ))]) -> AppList:
         """Answer the apps of your organization, the oldest first. Needs the scope `apps:read`."""
