@@ -14,7 +14,7 @@ from typing import Final, Generic, Protocol, TypeVar
 from urllib.parse import urljoin, urlsplit
 
 from keystead.client._address import is_own
-from keystead.client._answers import Foreign, foreign, json_of, refusal
+from keystead.client._answers import Foreign, foreign, refusal
 from keystead.client._errors import InsecureAddress, NetworkError, ServerUnavailable
 from keystead.client._http import Answer, Request
 from keystead.client._retry import RetryPolicy, may_repeat, retry_after
@@ -205,11 +205,6 @@ def _redirected(request: Request, server: str) -> Conversation[Answer]:
         parts = urlsplit(url)
         request = replace(request, path=(parts.path or "/") + (f"?{parts.query}" if parts.query else ""))
     raise ServerUnavailable(f"{server} redirects without end.", hint="Tell the operator of the server.")
-
-
-def read_json(read: Callable[[object], T]) -> Callable[[Answer], T]:
-    """Return a reader of answers for a reader of JSON."""
-    return lambda answer: read(json_of(answer))
 
 
 def nothing(_: Answer) -> None:

@@ -2,9 +2,7 @@
 
 import base64
 import json
-from typing import Any, Final
-
-API_KEY_PREFIX: Final = "pwt_"
+from typing import Any
 
 
 def claims_of(token: str) -> dict[str, Any]:
