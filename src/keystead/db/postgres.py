@@ -322,11 +322,8 @@ def _spoils(error: BaseException | None) -> bool:
 
 
 def _drop_if_spoiled(connection: "Connection", error: BaseException) -> None:
-    try:
-        if _spoils(error) or _spoils(error.__cause__) or connection.is_in_transaction():
-            connection.terminate()
-    except asyncpg.InterfaceError:
-        return  # it was lost, and the pool has let go of it already
+    if _spoils(error) or _spoils(error.__cause__) or connection.is_in_transaction():
+        connection.terminate()
 
 
 async def _roll_back(connection: "Connection", error: BaseException) -> None:
