@@ -21,6 +21,7 @@ from keystead.kernel.settings import FILE_NAME
 from keystead.oauth.models import Decision, TokenRequest, TokenSet
 from keystead.oauth.service import DEVICE_CODE
 from keystead.operate.installation import ADDRESS_FILE, read_settings
+from tests.support.installation import tokens_from
 
 T = TypeVar("T")
 
@@ -100,7 +101,7 @@ async def sign_in(services: Services, house: House, client_id: str) -> TokenSet:
     decision = Decision(True, house.organization_id, house.user_id, "bench", ADDRESS)
     await devices.decide(view, decision, Role.OWNER, "Acme")
     request = TokenRequest(DEVICE_CODE, client_id, codes.device_code.reveal(), None, None)
-    return await services.oauth.token(request, asyncio.Event().wait)
+    return await tokens_from(services.oauth, request, asyncio.Event().wait)
 
 
 async def api_key(services: Services) -> str:

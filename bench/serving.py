@@ -34,6 +34,7 @@ from keystead.operate.serve import _config
 from keystead.wire.asgi import App, until_gone
 from keystead.wire.caller import caller_of
 from keystead.wire.forms import parse_form, required
+from tests.support.installation import tokens_from
 
 REMEMBERED: Final = 100
 
@@ -95,7 +96,7 @@ def through_fastapi(data: Path, settings: Settings) -> App:
 
     async def token(request: Request, wanted: Annotated[TokenRequest, Depends(_read)]) -> JSONResponse:
         services.limiter.charge_here("token", caller_of(request.scope).address)
-        found = _tokens(await services.oauth.token(wanted, partial(until_gone, request.receive)))
+        found = _tokens(await tokens_from(services.oauth, wanted, partial(until_gone, request.receive)))
         return JSONResponse(dict(found), headers={"Cache-Control": "no-store", "Pragma": "no-cache"})
 
     inner.add_api_route(TOKEN, token, methods=["POST"], response_model=None)

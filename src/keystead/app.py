@@ -165,7 +165,7 @@ def build_services(settings: Settings, clock: Clock, db: Database, keys: Install
         revocations,
         balance,
         oauth,
-        ConnectedDevices(db=db, clock=clock, tokens=tokens, audit=audit),
+        ConnectedDevices(db=db, clock=clock, grants=grants),
     )
 
 

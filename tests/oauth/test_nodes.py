@@ -22,7 +22,7 @@ from keystead.oauth.models import Decision, DeviceCodes, TokenRequest, TokenSet
 from keystead.oauth.service import DEVICE_CODE, REFRESH_TOKEN
 from tests.support.clock import ManualClock
 from tests.support.cluster import MASTER_SECRET, furnish
-from tests.support.installation import ADDRESS, EVERY_SCOPE, METADATA
+from tests.support.installation import ADDRESS, EVERY_SCOPE, METADATA, tokens_from
 
 HELD: Final = 20.0
 NODES: Final = 3
@@ -70,7 +70,7 @@ class Nodes:
 
     async def _ask(self, request: TokenRequest, node: int) -> type[Problem] | TokenSet:
         try:
-            return await self.nodes[node].oauth.token(request, asyncio.Event().wait)
+            return await tokens_from(self.nodes[node].oauth, request, asyncio.Event().wait)
         except Problem as problem:
             return type(problem)
 

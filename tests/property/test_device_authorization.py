@@ -2,15 +2,18 @@
 
 import asyncio
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
 
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, initialize, invariant, rule
+from sqlalchemy import bindparam, select
 
+from keystead.db import Query
 from keystead.db.cleanup import CODES_KEPT
+from keystead.db.tables import device_authorization
 from keystead.kernel.problems import Forbidden, InvalidClient
 from keystead.kernel.scopes import READ_SCOPES, Scopes, grantable, parse_scopes
 from keystead.kernel.secrets import keyed_hash
@@ -28,6 +31,12 @@ ERRORS = {
     "invalid_request",
 }  # fmt: skip
 
+DEVICE_BY_CODE = Query(
+    select(*(device_authorization.c[one.name] for one in fields(DeviceAuthorization))).where(
+        device_authorization.c.device_code_hash == bindparam("hash")
+    ),
+    DeviceAuthorization,
+)
 NODES = 3
 SWEPT = 8
 """Rows that the clean-up beside a write of one unit may take as well."""
@@ -348,7 +357,7 @@ class DeviceMachine(InstallationMachine):
         return self.run(self._read(self._hash(code)))
 
     async def _read(self, hashed: bytes) -> DeviceAuthorization | None:
-        return await self.installation.db.one(store.DEVICE_BY_CODE, {"hash": hashed})
+        return await self.installation.db.one(DEVICE_BY_CODE, {"hash": hashed})
 
 
 def test_device_sign_in_does_what_the_rfc_says_in_whatever_order_it_is_used(

@@ -18,10 +18,12 @@ from keystead.db import Command, Query, Transaction
 from keystead.db.installation import Keys
 from keystead.db.statements import Parameters
 from keystead.db.tables import audit_event, membership, metadata, user
+from keystead.kernel.problems import AuthorizationPending
 from keystead.kernel.scopes import ALL_SCOPES, Role, format_scopes
 from keystead.kernel.settings import Settings
 from keystead.oauth.models import Decision, DeviceCodes, DeviceView, TokenRequest, TokenSet
-from keystead.oauth.service import DEVICE_CODE, REFRESH_TOKEN
+from keystead.oauth.service import DEVICE_CODE, REFRESH_TOKEN, OAuth
+from keystead.oauth.waiting import UntilGone
 from tests.support.clock import ManualClock
 from tests.support.engine import OpenDatabase, branch, duplicate, open_database, open_keys
 
@@ -41,6 +43,14 @@ _SET_ROLE = Command(
 _LEAVE = Command(delete(membership).where(membership.c.user_id == bindparam("person")))
 _EVENTS = Query(select(audit_event).order_by(audit_event.c.at, audit_event.c.id), AuditEvent)
 _COUNTS = {table.name: Query(select(func.count()).select_from(table), int) for table in metadata.sorted_tables}
+
+
+async def tokens_from(oauth: OAuth, request: TokenRequest, until_gone: UntilGone) -> TokenSet:
+    """Return the tokens that a token request gets. Raises what its client is told instead, AuthorizationPending too."""
+    found = await oauth.exchange(request, until_gone)
+    if found is None:
+        raise AuthorizationPending()
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +108,14 @@ class Installation:
     ) -> TokenSet:
         """Poll with a device code, as the token endpoint does."""
         request = TokenRequest(DEVICE_CODE, client_id, codes.device_code.reveal(), None, None, wait=wait)
-        return await self.services.oauth.token(request, (gone or asyncio.Event()).wait)
+        return await tokens_from(self.services.oauth, request, (gone or asyncio.Event()).wait)
 
     async def refresh(
         self, token: str, client_id: str | None = None, scope: str | None = None, address: str = ADDRESS
     ) -> TokenSet:
         """Present a refresh token, as the token endpoint does."""
         request = TokenRequest(REFRESH_TOKEN, client_id, None, token, scope, address)
-        return await self.services.oauth.token(request, asyncio.Event().wait)
+        return await tokens_from(self.services.oauth, request, asyncio.Event().wait)
 
     async def revoke(self, token: str) -> None:
         """Sign a client out."""

@@ -5,14 +5,13 @@ from typing import Final
 
 from sqlalchemy import bindparam, delete, select
 
-from keystead.audit.service import AuditLog
 from keystead.db import Database, Query, Transaction
 from keystead.db.tables import client, oauth_grant, organization
 from keystead.kernel.clock import Clock
 from keystead.kernel.principal import Principal
 from keystead.kernel.problems import NotFound
+from keystead.oauth.grants import Grants
 from keystead.oauth.store import GrantOwner
-from keystead.tokens.service import Tokens
 
 _grant = oauth_grant.c
 
@@ -74,12 +73,11 @@ END_MINE: Final = Query(
 class ConnectedDevices:
     """The devices and programs of a person in one organization."""
 
-    def __init__(self, *, db: Database, clock: Clock, tokens: Tokens, audit: AuditLog) -> None:
-        """``tokens`` ends the short-term tokens of what is signed out."""
+    def __init__(self, *, db: Database, clock: Clock, grants: Grants) -> None:
+        """``grants`` ends what hangs on what is signed out."""
         self._db = db
         self._clock = clock
-        self._tokens = tokens
-        self._audit = audit
+        self._grants = grants
 
     async def list_own(self, principal: Principal) -> list[ConnectedDevice]:
         """Return what is signed in, the oldest first."""
@@ -96,18 +94,7 @@ class ConnectedDevices:
             owner = await tx.one(END_MINE, {**self._mine(principal), "grant_id": grant_id})
             if owner is None:
                 raise NotFound("You have no device with this id that is signed in.")
-            tokens = await self._tokens.end_with_grant(tx, grant_id)
-            await self._audit.record(
-                tx,
-                "grant:revoke",
-                actor_id=owner.user_id,
-                organization_id=owner.organization_id,
-                target=grant_id,
-                address=address,
-                client_id=owner.client_id,
-                tokens=tokens,
-            )
-            await tx.announce(f"grant:{grant_id}")
+            await self._grants.record_end(tx, "grant:revoke", grant_id, owner, address)
 
         await self._db.write(work)
 

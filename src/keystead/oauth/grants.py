@@ -6,7 +6,6 @@ row says which generation is the newest. So a lost answer can be given again, an
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import replace
 
 import msgspec
 
@@ -21,6 +20,7 @@ from keystead.kernel.settings import Settings
 from keystead.oauth import store
 from keystead.oauth.models import Grant, RedeemedDevice, TokenSet
 from keystead.oauth.rules import FIRST_GENERATION, RefreshOutcome, decide_refresh
+from keystead.oauth.store import GrantOwner
 from keystead.tokens.service import Tokens
 
 _LOOKS = 5
@@ -60,27 +60,13 @@ class Grants:
         pairs = _encode({device_id + grant_id: 0 for device_id, grant_id in ids.items()}).decode()
         ttl, refresh_until = self._settings.grant_ttl, now + self._settings.refresh_token_ttl
         await tx.run(store.OPEN_GRANTS, {"pairs": pairs, "now": now, "grant_ttl": ttl, "refresh_until": refresh_until})
-        opened: dict[str, Grant] = {}
-        people: dict[tuple[str | None, str | None], Grant] = {}
+        made = _encode(dict.fromkeys(ids.values(), 0)).decode()
+        grants = {grant.grant_id: grant for grant in await tx.all(store.GRANTS_BY_ID, {"ids": made})}
+        if len(grants) != len(devices):
+            return None
+        opened = {device.id: grants[ids[device.id]] for device in devices}
         for device in devices:
-            person = (device.decided_by, device.organization_id)
-            grant = people.get(person)
-            if grant is not None:
-                until = (device.decided_at or now) + ttl
-                grant = replace(
-                    grant,
-                    grant_id=ids[device.id],
-                    client_id=device.client_id,
-                    scopes=device.granted_scopes or "",
-                    expires_at=until,
-                    refresh_expires_at=min(refresh_until, until),
-                )
-            else:
-                grant = await tx.one(store.GRANT_BY_ID, {"grant_id": ids[device.id]})
-                if grant is None:
-                    return None
-                people[person] = grant
-            opened[device.id] = grant
+            grant = opened[device.id]
             await self._audit.record(
                 tx,
                 "grant:open",
@@ -148,20 +134,27 @@ class Grants:
         async def work(tx: Transaction) -> None:
             owner = await tx.one(store.DELETE_GRANT, {"grant_id": grant_id})
             if owner is not None:
-                tokens = await self._tokens.end_with_grant(tx, grant_id)
-                await self._audit.record(
-                    tx,
-                    "grant:revoke",
-                    actor_id=owner.user_id,
-                    organization_id=owner.organization_id,
-                    target=grant_id,
-                    address=address,
-                    client_id=owner.client_id,
-                    tokens=tokens,
-                )
-                await tx.announce(f"grant:{grant_id}")
+                await self.record_end(tx, "grant:revoke", grant_id, owner, address)
 
         await self._db.write(work)
+
+    async def record_end(
+        self, tx: Transaction, event: str, grant_id: str, owner: GrantOwner | Grant, address: str | None, **detail: int
+    ) -> None:
+        """End what hangs on a grant that the same transaction has just ended, record it, and tell every process."""
+        tokens = await self._tokens.end_with_grant(tx, grant_id)
+        await self._audit.record(
+            tx,
+            event,
+            actor_id=owner.user_id,
+            organization_id=owner.organization_id,
+            target=grant_id,
+            address=address,
+            client_id=owner.client_id,
+            tokens=tokens,
+            **detail,
+        )
+        await tx.announce(f"grant:{grant_id}")
 
     def _decide(self, grant: Grant, generation: int, now: int) -> RefreshOutcome:
         return decide_refresh(
@@ -183,20 +176,8 @@ class Grants:
             if outcome is not RefreshOutcome.REUSE:
                 return outcome is RefreshOutcome.ENDED
             await tx.run(store.END_GRANT, {"grant_id": grant_id, "now": now, "because": "reuse"})
-            tokens = await self._tokens.end_with_grant(tx, grant_id)
-            await self._audit.record(
-                tx,
-                "grant:reuse",
-                actor_id=grant.user_id,
-                organization_id=grant.organization_id,
-                target=grant_id,
-                address=address,
-                client_id=grant.client_id,
-                generation=generation,
-                newest=grant.generation,
-                tokens=tokens,
-            )
-            await tx.announce(f"grant:{grant_id}")
+            spent = {"generation": generation, "newest": grant.generation}
+            await self.record_end(tx, "grant:reuse", grant_id, grant, address, **spent)
             return True
 
         return await self._db.write(work)

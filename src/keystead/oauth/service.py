@@ -4,7 +4,7 @@ from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from keystead.kernel.problems import AuthorizationPending, InvalidRequest, UnsupportedGrantType
+from keystead.kernel.problems import InvalidRequest, UnsupportedGrantType
 from keystead.oauth.clients import Clients
 from keystead.oauth.devices import Devices
 from keystead.oauth.grants import Grants
@@ -75,20 +75,11 @@ class OAuth:
             REFRESH_TOKEN: RefreshTokenGrant(grants),
         }
 
-    async def token(self, request: TokenRequest, until_gone: UntilGone) -> TokenSet:
-        """Return tokens for a token request (RFC 6749, section 3.2).
-
-        Raises AuthorizationPending when the person has not decided, and what ``exchange`` raises.
-        """
-        found = await self.exchange(request, until_gone)
-        if found is None:
-            raise AuthorizationPending()
-        return found
-
     def exchange(self, request: TokenRequest, until_gone: UntilGone) -> Awaitable[TokenSet | None]:
         """Return tokens for a token request, or None to a client that is to go on polling; when awaited.
 
-        It holds on to nothing of the request, because a poll may be held for long.
+        This is the token endpoint (RFC 6749, section 3.2). It holds on to nothing of the request, because a poll may be
+        held for long.
 
         Raises UnsupportedGrantType, InvalidClient for an id that is not ours, and what the grant type raises.
         """

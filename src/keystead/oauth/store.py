@@ -61,9 +61,6 @@ ISSUE_DEVICE = Command(
 )
 """Store a fresh device authorization, unless its client was deleted."""
 
-DEVICE_BY_CODE = Query(
-    select(*_DEVICE_COLUMNS).where(_device.device_code_hash == bindparam("hash")), DeviceAuthorization
-)
 _POLLED = [_device[name] for name in PolledDevice.__struct_fields__]
 POLLED_DEVICE = Query(select(*_POLLED).where(_device.device_code_hash == bindparam("hash")), PolledDevice)
 DEVICE_BY_USER_CODE = Query(
@@ -161,22 +158,20 @@ OPEN_GRANTS = Command(
 
 The names in a JSON object say which is whose: the id of a device authorization, and the id of its grant behind it.
 """
-GRANT_BY_ID = Query(
-    select(
-        *IDENTITY_COLUMNS,
-        _grant.id.label("grant_id"),
-        _grant.client_id,
-        _grant.scopes,
-        _grant.expires_at,
-        _grant.generation,
-        _grant.rotated_at,
-        _grant.refresh_expires_at,
-        _grant.ended_at,
-    )
-    .select_from(joined_to_identity(oauth_grant))
-    .where(_grant.id == bindparam("grant_id")),
-    Grant,
-)
+_grants = select(
+    *IDENTITY_COLUMNS,
+    _grant.id.label("grant_id"),
+    _grant.client_id,
+    _grant.scopes,
+    _grant.expires_at,
+    _grant.generation,
+    _grant.rotated_at,
+    _grant.refresh_expires_at,
+    _grant.ended_at,
+).select_from(joined_to_identity(oauth_grant))
+GRANT_BY_ID = Query(_grants.where(_grant.id == bindparam("grant_id")), Grant)
+GRANTS_BY_ID = Query(_grants.where(_grant.id.in_(select(_named.c.key))), Grant)
+"""The grants whose ids are the names in a JSON object."""
 ROTATE = Command(
     update(oauth_grant)
     .where(_grant.id == bindparam("grant_id"), _grant.generation == bindparam("spent"), _grant.ended_at.is_(None))
