@@ -21,7 +21,6 @@ from keystead.kernel.settings import FILE_NAME
 from keystead.oauth.models import Decision, TokenRequest, TokenSet
 from keystead.oauth.service import DEVICE_CODE
 from keystead.operate.installation import ADDRESS_FILE, read_settings
-from tests.support.installation import tokens_from
 
 T = TypeVar("T")
 
@@ -101,7 +100,10 @@ async def sign_in(services: Services, house: House, client_id: str) -> TokenSet:
     decision = Decision(True, house.organization_id, house.user_id, "bench", ADDRESS)
     await devices.decide(view, decision, Role.OWNER, "Acme")
     request = TokenRequest(DEVICE_CODE, client_id, codes.device_code.reveal(), None, None)
-    return await tokens_from(services.oauth, request, asyncio.Event().wait)
+    tokens = await services.oauth.exchange(request, asyncio.Event().wait)
+    if tokens is None:
+        raise RuntimeError("a sign-in that was approved gave no tokens")
+    return tokens
 
 
 async def api_key(services: Services) -> str:

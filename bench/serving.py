@@ -24,6 +24,7 @@ from starlette.responses import JSONResponse
 from keystead.app import build_application, open_services
 from keystead.gate.cache import CredentialCache
 from keystead.kernel.clock import SystemClock
+from keystead.kernel.problems import AuthorizationPending
 from keystead.kernel.settings import Settings
 from keystead.keys.store import KEY_BY_HASH
 from keystead.oauth.models import TokenRequest
@@ -34,7 +35,6 @@ from keystead.operate.serve import _config
 from keystead.wire.asgi import App, until_gone
 from keystead.wire.caller import caller_of
 from keystead.wire.forms import parse_form, required
-from tests.support.installation import tokens_from
 
 REMEMBERED: Final = 100
 
@@ -96,8 +96,10 @@ def through_fastapi(data: Path, settings: Settings) -> App:
 
     async def token(request: Request, wanted: Annotated[TokenRequest, Depends(_read)]) -> JSONResponse:
         services.limiter.charge_here("token", caller_of(request.scope).address)
-        found = _tokens(await tokens_from(services.oauth, wanted, partial(until_gone, request.receive)))
-        return JSONResponse(dict(found), headers={"Cache-Control": "no-store", "Pragma": "no-cache"})
+        found = await services.oauth.exchange(wanted, partial(until_gone, request.receive))
+        if found is None:
+            raise AuthorizationPending()
+        return JSONResponse(dict(_tokens(found)), headers={"Cache-Control": "no-store", "Pragma": "no-cache"})
 
     inner.add_api_route(TOKEN, token, methods=["POST"], response_model=None)
     inner.router.routes.insert(0, inner.router.routes.pop())  # first, where it is found soonest
