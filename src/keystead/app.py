@@ -64,9 +64,8 @@ from keystead.tokens.followers import Followers
 from keystead.tokens.revocations import RevocationFeed
 from keystead.tokens.routes import KeySetRoutes, RevocationRoutes
 from keystead.tokens.service import SigningKeys, Tokens
-from keystead.web.device import DevicePages
+from keystead.web.house import Rooms, pages
 from keystead.web.pages import ProblemPages
-from keystead.web.routes import PageRoutes
 from keystead.wire.answers import answer, surface_of
 from keystead.wire.caller import caller_of
 from keystead.wire.limiter import Limiter
@@ -224,23 +223,31 @@ def build_application(services: Services, *, dev: bool) -> Application:
 def _build_pages_and_apis(services: Services, page: ProblemPages, last_use: LastUse) -> FastAPI:
     settings = services.settings
     app = _new_app(page, title="Keystead", openapi_url="/openapi.json", lifespan=_lifespan(services, last_use))
-    for routes in (
-        SessionRoutes(services.sessions, public_url=settings.public_url),
-        KeySetRoutes(services.tokens, signing_key_lead=settings.signing_key_lead),
-        MetadataRoutes(settings.public_url),
-        PageRoutes(sessions=services.sessions, settings=settings),
-        DevicePages(
-            oauth=services.oauth,
-            sessions=services.sessions,
-            accounts=services.accounts,
-            settings=settings,
-            clock=services.clock,
-        ),
-    ):
-        app.include_router(routes.router())
+    app.include_router(SessionRoutes(services.sessions, public_url=settings.public_url).router())
+    app.include_router(KeySetRoutes(services.tokens, signing_key_lead=settings.signing_key_lead).router())
+    app.include_router(MetadataRoutes(settings.public_url).router())
+    for some in pages(_rooms(services)):
+        app.include_router(some.router())
     app.mount("/account", build_account_api(services, page))
     _document(app)
     return app
+
+
+def _rooms(services: Services) -> Rooms:
+    return Rooms(
+        settings=services.settings,
+        clock=services.clock,
+        db=services.db,
+        audit=services.audit,
+        accounts=services.accounts,
+        sessions=services.sessions,
+        keys=services.keys,
+        signing_keys=services.signing_keys,
+        tokens=services.tokens,
+        balance=services.balance,
+        oauth=services.oauth,
+        connected=services.connected,
+    )
 
 
 def _document(app: FastAPI) -> None:

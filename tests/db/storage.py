@@ -40,6 +40,8 @@ class Organization:
     id: str
     name: str
     display_name: str
+    longest_key_life: int | None
+    second_factor_required: int
     created_at: int
 
 
@@ -67,7 +69,9 @@ ORGANIZATIONS = Query(select(organization).order_by(organization.c.name), Organi
 
 def company(name: str, organization_id: str | None = None) -> dict[str, object]:
     """Return the row of an organization."""
-    return {"id": organization_id or f"id-{name}", "name": name, "display_name": name.title(), "created_at": 7}
+    policies = {"longest_key_life": None, "second_factor_required": 0}
+    names = {"id": organization_id or f"id-{name}", "name": name, "display_name": name.title()}
+    return {**names, **policies, "created_at": 7}
 
 
 class Storage(Protocol):

@@ -250,7 +250,8 @@ async def furnish(database: Database, keys: int) -> None:
     """Add so many keys of somebody."""
 
     async def work(tx: Transaction) -> None:
-        await tx.run(ADD_ORGANIZATION, {"id": "o", "name": "acme", "display_name": "Acme", "created_at": 0})
+        company = {"longest_key_life": None, "second_factor_required": 0, "created_at": 0}
+        await tx.run(ADD_ORGANIZATION, {"id": "o", "name": "acme", "display_name": "Acme", **company})
         nothing = dict.fromkeys(column.name for column in users.c)
         known = {"id": "u", "username": "ada", "email": "a", "name": "Ada", "platform_admin": 0, "created_at": 0}
         await tx.run(ADD_USER, nothing | known)

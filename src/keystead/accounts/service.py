@@ -49,7 +49,14 @@ class Accounts:
         organization_id = new_id()
 
         async def work(tx: Transaction) -> None:
-            row = {"id": organization_id, "name": name, "display_name": shown, "created_at": self._clock.now()}
+            row = {
+                "id": organization_id,
+                "name": name,
+                "display_name": shown,
+                "longest_key_life": None,
+                "second_factor_required": 0,
+                "created_at": self._clock.now(),
+            }
             await tx.run(INSERT_ORGANIZATION, row)
             await self._audit.record(
                 tx,

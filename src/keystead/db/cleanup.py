@@ -15,11 +15,14 @@ from keystead.db.statements import Command, Parameters
 from keystead.db.tables import (
     audit_event,
     device_authorization,
+    invitation,
+    key_use,
     oauth_grant,
     revocation,
     revoked_token,
     session,
     short_term_token,
+    sign_in_step,
     signing_key,
     wrong_guess,
 )
@@ -27,6 +30,10 @@ from keystead.db.tables import (
 LARGEST_BITE: Final = 1_024
 TOKENS_KEPT: Final = 120
 """Seconds for which a revoked token is told of beyond its expiry: for verifiers whose clocks are behind."""
+INVITATIONS_KEPT: Final = 2_592_000
+"""Seconds for which an expired invitation is still listed, so that it can be sent again."""
+USES_KEPT: Final = 3_456_000
+"""Seconds for which it is kept how often a key was used on a day: a little longer than the picture shows."""
 CODES_KEPT: Final = 3_600
 """Seconds for which an expired device code still answers ``expired_token`` instead of being unknown."""
 
@@ -56,6 +63,9 @@ class Sweeper:
             Bite(_expired(device_authorization, device_authorization.c.expires_at), CODES_KEPT),
             Bite(_expired(revocation, revocation.c.at, revocation.c.seq < newest), FEED_KEPT),
             Bite(_expired(session, session.c.expires_at), 0),
+            Bite(_expired(sign_in_step, sign_in_step.c.expires_at), 0),
+            Bite(_expired(invitation, invitation.c.expires_at), INVITATIONS_KEPT),
+            Bite(_expired(key_use, key_use.c.day), USES_KEPT),
             Bite(_expired(short_term_token, short_term_token.c.expires_at), 0),
             Bite(_expired(oauth_grant, oauth_grant.c.expires_at), 0),
             Bite(_expired(revoked_token, revoked_token.c.expires_at), TOKENS_KEPT),

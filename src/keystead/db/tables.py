@@ -69,6 +69,9 @@ organization = Table(
     _text("id", primary_key=True),
     _text("name", unique=True),
     _text("display_name"),
+    # Its policies: the longest life of an API key in seconds, and whether its members need a second factor (0 or 1).
+    _number("longest_key_life", nullable=True),
+    _number("second_factor_required"),
     _number("created_at"),
 )
 
@@ -110,7 +113,71 @@ session = Table(
     _number("expires_at", index=True),
     _text("address"),
     _text("user_agent"),
+    # Whether it was begun with more than a password (0 or 1).
+    _number("second_factor"),
     Index(None, "user_id", "id", unique=True),
+)
+
+# A sign-in that is not finished, or a passkey that is being made: good once, for minutes.
+sign_in_step = Table(
+    "sign_in_step",
+    metadata,
+    _text("id", primary_key=True),
+    _blob("secret_hash", unique=True),
+    # Who has shown the right password, or nobody yet when a passkey is to tell.
+    _text("user_id", ForeignKey("user.id"), nullable=True, index=True),
+    Column("challenge", LargeBinary, nullable=True),
+    _number("attempts"),
+    _number("created_at"),
+    _number("expires_at", index=True),
+)
+
+passkey = Table(
+    "passkey",
+    metadata,
+    _text("id", primary_key=True),
+    _text("user_id", ForeignKey("user.id"), index=True),
+    _blob("credential_id", unique=True),
+    _blob("public_key"),
+    _number("sign_count"),
+    _text("name"),
+    _number("created_at"),
+    _number("last_used_at", nullable=True),
+)
+
+# The secret of a person's authenticator app, sealed, and the last time step of which a code was used (RFC 6238, 5.2).
+totp = Table(
+    "totp",
+    metadata,
+    _text("user_id", ForeignKey("user.id"), primary_key=True),
+    _blob("sealed_secret"),
+    _number("last_step"),
+    _number("created_at"),
+)
+
+recovery_code = Table(
+    "recovery_code",
+    metadata,
+    _text("user_id", ForeignKey("user.id"), primary_key=True),
+    Column("code_hash", LargeBinary, primary_key=True),
+    _number("created_at"),
+    _number("used_at", nullable=True),
+)
+
+invitation = Table(
+    "invitation",
+    metadata,
+    _text("id", primary_key=True),
+    _blob("secret_hash", unique=True),
+    _text("organization_id", ForeignKey("organization.id")),
+    _text("email"),
+    _text("role"),
+    _text("invited_by", ForeignKey("user.id"), nullable=True),
+    _number("created_at"),
+    _number("expires_at", index=True),
+    # One invitation for an address; inviting again replaces it.
+    UniqueConstraint("organization_id", "email"),
+    CheckConstraint("role IN ('owner', 'admin', 'member')", name="role"),
 )
 
 app = Table(
@@ -142,6 +209,17 @@ api_key = Table(
     _number("exposed_at", nullable=True),
     # The key that took this one's place, which may be deleted meanwhile: a key is rotated once (promise K7).
     _text("successor_id", nullable=True),
+    # When its owner was mailed that it ends soon.
+    _number("warned_at", nullable=True),
+)
+
+# How often a key was used on a day, which is the Unix second of its midnight in UTC: for the picture of a key's use.
+key_use = Table(
+    "key_use",
+    metadata,
+    _text("api_key_id", primary_key=True),
+    _number("day", primary_key=True, index=True),
+    _number("uses"),
 )
 
 short_term_token = Table(
@@ -186,6 +264,15 @@ client_generation = Table(
     metadata,
     _text("fingerprint", primary_key=True),
     _number("generation"),
+)
+
+# Clients with which nobody may sign in any more, though what is signed in stays so; registered or built in.
+switched_off_client = Table(
+    "switched_off_client",
+    metadata,
+    _text("client_id", primary_key=True),
+    _text("switched_off_by", ForeignKey("user.id"), nullable=True),
+    _number("switched_off_at"),
 )
 
 device_authorization = Table(
@@ -251,6 +338,7 @@ ledger_entry = Table(
     _text("user_id", ForeignKey("user.id")),
     _number("created_at"),
     UniqueConstraint("organization_id", "idempotency_key"),
+    Index(None, "organization_id", "id", unique=True),
     CheckConstraint("amount_cents <> 0", name="amount"),
 )
 
@@ -328,4 +416,5 @@ audit_event = Table(
     _text("address", nullable=True),
     _text("detail"),
     Index("ix_audit_event_organization", "organization_id", "at", "id"),
+    Index("ix_audit_event_actor", "actor_id", "at", "id"),
 )

@@ -70,6 +70,10 @@ class Settings(BaseModel):
 
     public_url: str = Field("", description="The address under which people and programs reach this server.")
     product_name: str = Field("Keystead", description="The name that people see on the pages.", max_length=40)
+    accent_color: str = Field(
+        "", description="The colour of buttons and links on the pages, as #rrggbb. Default: Keystead's green."
+    )
+    logo: Path | None = Field(None, description="SVG or PNG file that the pages show beside the product's name.")
     master_secret: SecretStr | None = Field(
         None,
         description="Seals the server's keys; at least 32 characters. Default: a file in the data directory.",
@@ -86,6 +90,14 @@ class Settings(BaseModel):
     valkey_url: SecretStr | None = Field(
         None,
         description="Valkey or Redis, as valkey://host:6379/0, in which the nodes share their rate limits.",
+    )
+    smtp_url: SecretStr | None = Field(
+        None,
+        description="The server that sends e-mail, as smtp://user:password@host:587 or smtps://host:465.",
+    )
+    mail_from: str = Field("", description="The address that e-mail comes from, for instance desk@example.com.")
+    sign_up: bool = Field(
+        False, description="Let anybody sign up, with an organization of their own, once their e-mail is proven."
     )
     tls_certificate: Path | None = Field(
         None, description="PEM file with the certificate chain, for TLS by Keystead itself."
@@ -184,6 +196,27 @@ class Settings(BaseModel):
         if value is not None and not _is_address(value, _VALKEY_SCHEMES):
             raise ValueError("give a Valkey or Redis address, for instance valkey://cache.example.com:6379/0")
         return value
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _a_mail_server(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not _is_address(value, {"smtp", "smtps"}):
+            raise ValueError("give a mail server, for instance smtp://keystead:password@mail.example.com:587")
+        return value
+
+    @field_validator("mail_from")
+    @classmethod
+    def _a_sender(cls, value: str) -> str:
+        if value and re.fullmatch(r"[^@\s<>]+@[^@\s<>]+", value) is None:
+            raise ValueError("give an e-mail address, for instance desk@example.com")
+        return value
+
+    @field_validator("accent_color")
+    @classmethod
+    def _a_color(cls, value: str) -> str:
+        if value and re.fullmatch(r"#[0-9a-fA-F]{6}", value) is None:
+            raise ValueError("write a colour as #rrggbb, for instance #0d6a60")
+        return value.lower()
 
     @field_validator("master_secret")
     @classmethod
@@ -291,7 +324,7 @@ def _sentence(message: str) -> str:
     return message.removeprefix("Value error, ")
 
 
-SECRETS: Final = frozenset({"database_url", "master_secret", "valkey_url"})
+SECRETS: Final = frozenset({"database_url", "master_secret", "smtp_url", "valkey_url"})
 """Settings that are secret: each may stand in a file that KEYSTEAD_<NAME>_FILE names, as containers are given them."""
 OTHER_VARIABLES: Final = frozenset(
     {

@@ -62,6 +62,7 @@ class KeyMaker:
             "last_used_address": None,
             "exposed_at": None,
             "successor_id": None,
+            "warned_at": None,
         }
         await tx.run(store.INSERT_KEY, row)
         record = await tx.one(store.KEY_BY_ID, {"key_id": row["id"]})

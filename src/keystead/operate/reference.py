@@ -28,7 +28,7 @@ def settings_page() -> str:
             "Lifetimes are in seconds; limits are written as in `10/minute`; lists are separated by commas.",
             "",
             "A secret may stand in a file of its own instead, whose path is in one of these variables:",
-            *(f"`{PREFIX}{name.upper()}_FILE`" + mark for name, mark in zip(sorted(SECRETS), ",,.", strict=True)),
+            ",\n".join(f"`{PREFIX}{name.upper()}_FILE`" for name in sorted(SECRETS)) + ".",
             "",
             "| variable | default | meaning |",
             "| --- | --- | --- |",

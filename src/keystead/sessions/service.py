@@ -220,6 +220,7 @@ class Sessions:
             "expires_at": now + self._lifetime,
             "address": address,
             "user_agent": rules.shown_user_agent(user_agent),
+            "second_factor": 0,
         }
 
         async def work(tx: Transaction) -> None:

@@ -1,7 +1,8 @@
 """Draws a view model with its template.
 
-The templates are compiled when this module is imported: a broken one stops the start, not a request. Everything is
-escaped, and a name a template uses but its view does not have is an error rather than an empty space.
+A template is compiled when it is first used, so that a server starts at once and holds what its people look at; the
+tests draw each of them. Everything is escaped, and a name a template uses but its view does not have is an error rather
+than an empty space.
 """
 
 import hashlib
@@ -12,7 +13,7 @@ from importlib import resources
 from typing import Final
 from urllib.parse import quote
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from keystead.web import views
 
@@ -49,6 +50,14 @@ def ago_words(then: int, now: int) -> str:
     """How long ago something was. Clocks may differ a little, so the future reads "just now" too."""
     seconds = now - then
     return "just now" if seconds < 5 else f"{span_words(seconds)} ago"
+
+
+def when_words(moment: int, now: int) -> str:
+    """When something was or will be: "2 hours ago", "in 3 days", and the day for what is months away."""
+    seconds = moment - now
+    if abs(seconds) >= 60 * _DAY:
+        return day_words(moment)
+    return ago_words(moment, now) if seconds <= 0 else f"in {span_words(seconds)}"
 
 
 def exact_words(moment: int) -> str:
@@ -109,6 +118,7 @@ def _environment() -> Environment:
             "wait": wait_words,
             "span": span_words,
             "ago": ago_words,
+            "when": when_words,
             "exact": exact_words,
             "day": day_words,
             "machine_time": machine_time,
@@ -129,26 +139,9 @@ def _environment() -> Environment:
     return environment
 
 
-PAGES: Final[tuple[type[views.Page], ...]] = (
-    views.SignIn,
-    views.DeviceEnter,
-    views.DeviceConsent,
-    views.DeviceOutcome,
-    views.Home,
-    views.ProblemPage,
-    views.ProblemDoc,
-    views.ProblemsIndex,
-)
-
-
-def _compiled() -> Mapping[type[views.Page], Template]:
-    environment = _environment()
-    return {page: environment.get_template(page.template) for page in PAGES}
-
-
-_TEMPLATES: Final = _compiled()
+_ENVIRONMENT: Final = _environment()
 
 
 def render(view: views.Page) -> str:
     """The HTML of a page, complete, from its view model."""
-    return _TEMPLATES[type(view)].render(view=view)
+    return _ENVIRONMENT.get_template(view.template).render(view=view)

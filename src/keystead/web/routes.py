@@ -15,13 +15,13 @@ from keystead.oauth.user_codes import read_user_code
 from keystead.sessions.cookies import DEVICE_COOKIE, SESSION_COOKIE, clear_session_cookie, set_cookies
 from keystead.sessions.service import Sessions
 from keystead.web import views
+from keystead.web.frame import SIGN_OUT
 from keystead.web.pages import account_of, code_in, html, local_path, query_value, see_other, signed_in
 from keystead.wire.asgi import read_body
 from keystead.wire.caller import caller_of
 from keystead.wire.forms import parse_form
 from keystead.wire.origin import check_same_site
 
-SIGN_OUT: Final = "sign-out"
 _TYPES: Final = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml"}
 _LONGEST_PASSWORD: Final = 1_024
 _LONGEST_NAME: Final = 320

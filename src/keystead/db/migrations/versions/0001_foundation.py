@@ -23,6 +23,7 @@ def upgrade() -> None:
         sa.Column("detail", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_audit_event")),
     )
+    op.create_index("ix_audit_event_actor", "audit_event", ["actor_id", "at", "id"], unique=False)
     op.create_index(op.f("ix_audit_event_at"), "audit_event", ["at"], unique=False)
     op.create_index("ix_audit_event_organization", "audit_event", ["organization_id", "at", "id"], unique=False)
     op.create_table(
@@ -55,10 +56,20 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_installation")),
     )
     op.create_table(
+        "key_use",
+        sa.Column("api_key_id", sa.Text(), nullable=False),
+        sa.Column("day", sa.BigInteger(), nullable=False),
+        sa.Column("uses", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("api_key_id", "day", name=op.f("pk_key_use")),
+    )
+    op.create_index(op.f("ix_key_use_day"), "key_use", ["day"], unique=False)
+    op.create_table(
         "organization",
         sa.Column("id", sa.Text(), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("display_name", sa.Text(), nullable=False),
+        sa.Column("longest_key_life", sa.BigInteger(), nullable=True),
+        sa.Column("second_factor_required", sa.BigInteger(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_organization")),
         sa.UniqueConstraint("name", name=op.f("uq_organization_name")),
@@ -195,6 +206,26 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("reference", name=op.f("pk_granted_credit")),
     )
     op.create_table(
+        "invitation",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("secret_hash", sa.LargeBinary(), nullable=False),
+        sa.Column("organization_id", sa.Text(), nullable=False),
+        sa.Column("email", sa.Text(), nullable=False),
+        sa.Column("role", sa.Text(), nullable=False),
+        sa.Column("invited_by", sa.Text(), nullable=True),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("expires_at", sa.BigInteger(), nullable=False),
+        sa.CheckConstraint("role IN ('owner', 'admin', 'member')", name=op.f("ck_invitation_role")),
+        sa.ForeignKeyConstraint(["invited_by"], ["user.id"], name=op.f("fk_invitation_invited_by_user")),
+        sa.ForeignKeyConstraint(
+            ["organization_id"], ["organization.id"], name=op.f("fk_invitation_organization_id_organization")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_invitation")),
+        sa.UniqueConstraint("organization_id", "email", name=op.f("uq_invitation_organization_id_email")),
+        sa.UniqueConstraint("secret_hash", name=op.f("uq_invitation_secret_hash")),
+    )
+    op.create_index(op.f("ix_invitation_expires_at"), "invitation", ["expires_at"], unique=False)
+    op.create_table(
         "ledger_entry",
         sa.Column("id", sa.Text(), nullable=False),
         sa.Column("organization_id", sa.Text(), nullable=False),
@@ -214,6 +245,7 @@ def upgrade() -> None:
             "organization_id", "idempotency_key", name=op.f("uq_ledger_entry_organization_id_idempotency_key")
         ),
     )
+    op.create_index(op.f("ix_ledger_entry_organization_id_id"), "ledger_entry", ["organization_id", "id"], unique=True)
     op.create_table(
         "membership",
         sa.Column("user_id", sa.Text(), nullable=False),
@@ -256,6 +288,30 @@ def upgrade() -> None:
     op.create_index(op.f("ix_oauth_grant_expires_at"), "oauth_grant", ["expires_at"], unique=False)
     op.create_index(op.f("ix_oauth_grant_user_id_id"), "oauth_grant", ["user_id", "id"], unique=True)
     op.create_table(
+        "passkey",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("user_id", sa.Text(), nullable=False),
+        sa.Column("credential_id", sa.LargeBinary(), nullable=False),
+        sa.Column("public_key", sa.LargeBinary(), nullable=False),
+        sa.Column("sign_count", sa.BigInteger(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("last_used_at", sa.BigInteger(), nullable=True),
+        sa.ForeignKeyConstraint(["user_id"], ["user.id"], name=op.f("fk_passkey_user_id_user")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_passkey")),
+        sa.UniqueConstraint("credential_id", name=op.f("uq_passkey_credential_id")),
+    )
+    op.create_index(op.f("ix_passkey_user_id"), "passkey", ["user_id"], unique=False)
+    op.create_table(
+        "recovery_code",
+        sa.Column("user_id", sa.Text(), nullable=False),
+        sa.Column("code_hash", sa.LargeBinary(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("used_at", sa.BigInteger(), nullable=True),
+        sa.ForeignKeyConstraint(["user_id"], ["user.id"], name=op.f("fk_recovery_code_user_id_user")),
+        sa.PrimaryKeyConstraint("user_id", "code_hash", name=op.f("pk_recovery_code")),
+    )
+    op.create_table(
         "session",
         sa.Column("id", sa.Text(), nullable=False),
         sa.Column("secret_hash", sa.LargeBinary(), nullable=False),
@@ -266,6 +322,7 @@ def upgrade() -> None:
         sa.Column("expires_at", sa.BigInteger(), nullable=False),
         sa.Column("address", sa.Text(), nullable=False),
         sa.Column("user_agent", sa.Text(), nullable=False),
+        sa.Column("second_factor", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(
             ["organization_id"], ["organization.id"], name=op.f("fk_session_organization_id_organization")
         ),
@@ -293,6 +350,31 @@ def upgrade() -> None:
     op.create_index(op.f("ix_short_term_token_grant_id"), "short_term_token", ["grant_id"], unique=False)
     op.create_index(op.f("ix_short_term_token_user_id_id"), "short_term_token", ["user_id", "id"], unique=True)
     op.create_table(
+        "sign_in_step",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("secret_hash", sa.LargeBinary(), nullable=False),
+        sa.Column("user_id", sa.Text(), nullable=True),
+        sa.Column("challenge", sa.LargeBinary(), nullable=True),
+        sa.Column("attempts", sa.BigInteger(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("expires_at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["user_id"], ["user.id"], name=op.f("fk_sign_in_step_user_id_user")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_sign_in_step")),
+        sa.UniqueConstraint("secret_hash", name=op.f("uq_sign_in_step_secret_hash")),
+    )
+    op.create_index(op.f("ix_sign_in_step_expires_at"), "sign_in_step", ["expires_at"], unique=False)
+    op.create_index(op.f("ix_sign_in_step_user_id"), "sign_in_step", ["user_id"], unique=False)
+    op.create_table(
+        "switched_off_client",
+        sa.Column("client_id", sa.Text(), nullable=False),
+        sa.Column("switched_off_by", sa.Text(), nullable=True),
+        sa.Column("switched_off_at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["switched_off_by"], ["user.id"], name=op.f("fk_switched_off_client_switched_off_by_user")
+        ),
+        sa.PrimaryKeyConstraint("client_id", name=op.f("pk_switched_off_client")),
+    )
+    op.create_table(
         "top_up",
         sa.Column("id", sa.Text(), nullable=False),
         sa.Column("organization_id", sa.Text(), nullable=False),
@@ -306,6 +388,15 @@ def upgrade() -> None:
         ),
         sa.ForeignKeyConstraint(["user_id"], ["user.id"], name=op.f("fk_top_up_user_id_user")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_top_up")),
+    )
+    op.create_table(
+        "totp",
+        sa.Column("user_id", sa.Text(), nullable=False),
+        sa.Column("sealed_secret", sa.LargeBinary(), nullable=False),
+        sa.Column("last_step", sa.BigInteger(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["user_id"], ["user.id"], name=op.f("fk_totp_user_id_user")),
+        sa.PrimaryKeyConstraint("user_id", name=op.f("pk_totp")),
     )
     op.create_table(
         "api_key",
@@ -323,6 +414,7 @@ def upgrade() -> None:
         sa.Column("last_used_address", sa.Text(), nullable=True),
         sa.Column("exposed_at", sa.BigInteger(), nullable=True),
         sa.Column("successor_id", sa.Text(), nullable=True),
+        sa.Column("warned_at", sa.BigInteger(), nullable=True),
         sa.ForeignKeyConstraint(["app_id"], ["app.id"], name=op.f("fk_api_key_app_id_app")),
         sa.ForeignKeyConstraint(
             ["organization_id"], ["organization.id"], name=op.f("fk_api_key_organization_id_organization")

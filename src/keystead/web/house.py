@@ -1,0 +1,80 @@
+"""Every page there is, put together from the services that pages call."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from fastapi import APIRouter
+
+from keystead.accounts.service import Accounts
+from keystead.audit.service import AuditLog
+from keystead.balance.service import Balance
+from keystead.db import Database
+from keystead.kernel.clock import Clock
+from keystead.kernel.settings import Settings
+from keystead.keys.service import Keys
+from keystead.oauth.connected import ConnectedDevices
+from keystead.oauth.service import OAuth
+from keystead.sessions.service import Sessions
+from keystead.tokens.service import SigningKeys, Tokens
+from keystead.web.device import DevicePages
+from keystead.web.frame import Frames
+from keystead.web.routes import PageRoutes
+
+
+class Pages(Protocol):
+    """Some pages that belong together."""
+
+    def router(self) -> APIRouter:
+        """Return their routes, which are not part of the OpenAPI documents."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rooms:
+    """The services that pages call."""
+
+    settings: Settings
+    clock: Clock
+    db: Database
+    audit: AuditLog
+    accounts: Accounts
+    sessions: Sessions
+    keys: Keys
+    signing_keys: SigningKeys
+    tokens: Tokens
+    balance: Balance
+    oauth: OAuth
+    connected: ConnectedDevices
+
+
+def pages(rooms: Rooms) -> list[Pages]:
+    """Return every page."""
+    frames = Frames(sessions=rooms.sessions, accounts=rooms.accounts, settings=rooms.settings, clock=rooms.clock)
+    return [
+        PageRoutes(sessions=rooms.sessions, settings=rooms.settings),
+        DevicePages(
+            oauth=rooms.oauth,
+            sessions=rooms.sessions,
+            accounts=rooms.accounts,
+            settings=rooms.settings,
+            clock=rooms.clock,
+        ),
+        *_settings(rooms, frames),
+        *_organization(rooms, frames),
+        *_operator(rooms, frames),
+    ]
+
+
+def _settings(rooms: Rooms, frames: Frames) -> list[Pages]:
+    """What everybody manages of their own."""
+    return []
+
+
+def _organization(rooms: Rooms, frames: Frames) -> list[Pages]:
+    """What owners and admins manage."""
+    return []
+
+
+def _operator(rooms: Rooms, frames: Frames) -> list[Pages]:
+    """What the operators of the installation manage."""
+    return []
