@@ -338,7 +338,6 @@ ledger_entry = Table(
     _text("user_id", ForeignKey("user.id")),
     _number("created_at"),
     UniqueConstraint("organization_id", "idempotency_key"),
-    Index(None, "organization_id", "id", unique=True),
     CheckConstraint("amount_cents <> 0", name="amount"),
 )
 

@@ -245,7 +245,6 @@ def upgrade() -> None:
             "organization_id", "idempotency_key", name=op.f("uq_ledger_entry_organization_id_idempotency_key")
         ),
     )
-    op.create_index(op.f("ix_ledger_entry_organization_id_id"), "ledger_entry", ["organization_id", "id"], unique=True)
     op.create_table(
         "membership",
         sa.Column("user_id", sa.Text(), nullable=False),
