@@ -1,12 +1,14 @@
 """The storages that the contract is held against."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 
 from keystead.db import Database, sqlite
+from keystead.db.migrate import migrate_postgres
 from tests.db.storage import PostgresStorage, SqliteStorage, Storage
+from tests.support.postgres import PostgresServer
 
 
 @pytest.fixture
@@ -37,3 +39,16 @@ def storage(request: pytest.FixtureRequest) -> Storage:
 async def database(storage: Storage) -> Database:
     """Give one process's view of the storage."""
     return await storage.open()
+
+
+@pytest.fixture
+def own(new_postgres: Callable[..., PostgresServer]) -> PostgresServer:
+    """Give a PostgreSQL that the test may kill."""
+    return new_postgres()
+
+
+@pytest.fixture
+async def own_url(own: PostgresServer) -> str:
+    url = own.create_database()
+    await migrate_postgres(url)
+    return url

@@ -316,10 +316,6 @@ class Store:
             raise UsageError(f"No sign-in with the id '{id}' waits here.", hint="Start one: keystead login --no-wait")
         return self._content.pending(id, kept)
 
-    def pendings(self) -> tuple[PendingSignIn, ...]:
-        """Return every sign-in that waits, those that have run out included."""
-        return tuple(self._content.pending(id, kept) for id, kept in self._content.read()["pending"].items())
-
     def drop_pending(self, id: str) -> None:
         """Forget a sign-in that waited; nothing happens when there is none."""
         self._content.change(lambda content: content["pending"].pop(id, None))
