@@ -44,6 +44,7 @@ from keystead.kernel.problems import (
 from keystead.kernel.settings import Settings
 from keystead.keys.routes import AppsRoutes
 from keystead.keys.service import Keys
+from keystead.mail.service import Mailer
 from keystead.oauth import openapi as oauth_openapi
 from keystead.oauth.account import DeviceRoutes
 from keystead.oauth.clients import Clients
@@ -89,6 +90,7 @@ class Services:
     keys_of_installation: InstallationKeys
     limiter: Limiter
     audit: AuditLog
+    mailer: Mailer
     accounts: Accounts
     sessions: Sessions
     keys: Keys
@@ -102,6 +104,7 @@ class Services:
     async def aclose(self) -> None:
         """Finish what was accepted and let go of the database and of what the nodes share."""
         await self.oauth.aclose()
+        await self.mailer.aclose()
         await self.limiter.aclose()
         await self.db.aclose()
 
@@ -120,6 +123,7 @@ def build_services(settings: Settings, clock: Clock, db: Database, keys: Install
     """Hand every service what it needs."""
     limiter = Limiter(settings, clock, key=keys.devices)
     audit = AuditLog(clock=clock)
+    mailer = Mailer(settings=settings, clock=clock)
     passwords = PasswordHasher(parallel=settings.password_hashes, waiting=settings.password_queue)
     accounts = Accounts(db=db, clock=clock, audit=audit, passwords=passwords, settings=settings)
     sessions = Sessions(
@@ -156,6 +160,7 @@ def build_services(settings: Settings, clock: Clock, db: Database, keys: Install
         keys,
         limiter,
         audit,
+        mailer,
         accounts,
         sessions,
         api_keys,
@@ -239,6 +244,7 @@ def _rooms(services: Services) -> Rooms:
         clock=services.clock,
         db=services.db,
         audit=services.audit,
+        mailer=services.mailer,
         accounts=services.accounts,
         sessions=services.sessions,
         keys=services.keys,

@@ -12,6 +12,7 @@ from keystead.db import Database
 from keystead.kernel.clock import Clock
 from keystead.kernel.settings import Settings
 from keystead.keys.service import Keys
+from keystead.mail.service import Mailer
 from keystead.oauth.connected import ConnectedDevices
 from keystead.oauth.service import OAuth
 from keystead.sessions.service import Sessions
@@ -19,6 +20,8 @@ from keystead.tokens.service import SigningKeys, Tokens
 from keystead.web.device import DevicePages
 from keystead.web.frame import Frames
 from keystead.web.routes import PageRoutes
+from keystead.web.settings.devices import ConnectedPages
+from keystead.web.settings.sessions import SessionPages
 
 
 class Pages(Protocol):
@@ -37,6 +40,7 @@ class Rooms:
     clock: Clock
     db: Database
     audit: AuditLog
+    mailer: Mailer
     accounts: Accounts
     sessions: Sessions
     keys: Keys
@@ -67,7 +71,10 @@ def pages(rooms: Rooms) -> list[Pages]:
 
 def _settings(rooms: Rooms, frames: Frames) -> list[Pages]:
     """What everybody manages of their own."""
-    return []
+    return [
+        ConnectedPages(frames=frames, connected=rooms.connected, access_token_ttl=rooms.settings.access_token_ttl),
+        SessionPages(frames=frames, sessions=rooms.sessions),
+    ]
 
 
 def _organization(rooms: Rooms, frames: Frames) -> list[Pages]:
