@@ -23,6 +23,18 @@ class Membership:
 
 
 @dataclass(frozen=True, slots=True)
+class NewUser:
+    """A person who may be stored as a user: everything of them was checked, and the password is hashed."""
+
+    id: str
+    username: str
+    email: str
+    name: str
+    password_hash: str | None = field(repr=False)
+    platform_admin: bool
+
+
+@dataclass(frozen=True, slots=True)
 class User:
     """A person. ``password_hash`` is None while no password is set; times are in Unix seconds."""
 

@@ -1,6 +1,6 @@
 """The use cases of accounts: making organizations and users, knowing them by name, checking and keeping passwords."""
 
-from keystead.accounts.models import Membership, Organization, User
+from keystead.accounts.models import Membership, NewUser, Organization, User
 from keystead.accounts.passwords import PasswordHasher, Verdict
 from keystead.accounts.rules import check_display_name, check_email, check_name, check_new_password, normal_name
 from keystead.accounts.store import (
@@ -21,7 +21,7 @@ from keystead.db import Database, Transaction, UniqueViolation
 from keystead.kernel.clock import Clock
 from keystead.kernel.ids import new_id
 from keystead.kernel.principal import Identity
-from keystead.kernel.problems import Conflict, NotFound, RateLimited
+from keystead.kernel.problems import Conflict, FieldProblem, NotFound, RateLimited
 from keystead.kernel.scopes import Role
 from keystead.kernel.secrets import Secret
 from keystead.kernel.settings import Settings
@@ -41,7 +41,12 @@ class Accounts:
         self._shortest_password = settings.password_length
 
     async def create_organization(
-        self, name: str, display_name: str | None = None, *, actor_id: str | None = None
+        self,
+        name: str,
+        display_name: str | None = None,
+        *,
+        actor_id: str | None = None,
+        address: str | None = None,
     ) -> str:
         """Make an organization and return its id. Raises InvalidParameters and Conflict."""
         check_name(name, "name", "organization's name")
@@ -64,13 +69,15 @@ class Accounts:
                 actor_id=actor_id,
                 organization_id=organization_id,
                 target=organization_id,
+                address=address,
                 name=name,
             )
 
         try:
             await self._db.write(work)
         except UniqueViolation:
-            raise Conflict(f"There is already an organization called '{name}'. Choose another name.") from None
+            sentence = f"There is already an organization called '{name}'. Choose another name."
+            raise Conflict(sentence, fields=[FieldProblem("body", "name", "taken", sentence)]) from None
         return organization_id
 
     async def create_user(
@@ -90,39 +97,72 @@ class Accounts:
         Raises InvalidParameters, NotFound for an organization that does not exist, Conflict for a name or an e-mail
         address that somebody has, and RateLimited when too many passwords are being hashed.
         """
-        check_name(username, "username", "user name")
-        email = check_email(email)
-        shown = check_display_name(name or username, "name")
         joined = None if organization is None else await self.organization_by_name(organization)
-        hashed = None if password is None else await self._hash_new(password, username, email)
-        user_id, now = new_id(), self._clock.now()
-        row = {
-            "id": user_id,
-            "username": username,
-            "email": email,
-            "name": shown,
-            "password_hash": hashed,
-            "password_updated_at": None if hashed is None else now,
-            "platform_admin": int(platform_admin),
-            "disabled_at": None,
-            "created_at": now,
-        }
+        new = await self.new_user(
+            username=username, email=email, password=password, name=name, platform_admin=platform_admin
+        )
 
         async def work(tx: Transaction) -> None:
-            await tx.run(INSERT_USER, row)
-            await self._audit.record(
-                tx, "user:create", actor_id=actor_id, target=user_id, username=username, platform_admin=platform_admin
-            )
+            await self.add_user(tx, new, actor_id=actor_id)
             if joined is not None:
-                await self._join(tx, user_id, joined.id, role, actor_id)
+                await self.join(tx, new.id, joined.id, role, actor_id=actor_id)
 
         try:
             await self._db.write(work)
         except UniqueViolation:
-            taken = await self._db.one(USER_BY_USERNAME, {"username": username})
-            what = f"a user called '{username}'" if taken else f"a user with the e-mail address '{email}'"
-            raise Conflict(f"There is already {what}.") from None
-        return user_id
+            raise await self.taken(new) from None
+        return new.id
+
+    async def new_user(
+        self,
+        *,
+        username: str,
+        email: str,
+        password: Secret | None,
+        name: str | None = None,
+        platform_admin: bool = False,
+    ) -> NewUser:
+        """Check and hash what makes a user; ``add_user`` stores it. Raises InvalidParameters and RateLimited."""
+        check_name(username, "username", "user name")
+        email = check_email(email)
+        shown = check_display_name(name or username, "name")
+        hashed = None if password is None else await self._hash_new(password, username, email)
+        return NewUser(new_id(), username, email, shown, hashed, platform_admin)
+
+    async def add_user(
+        self, tx: Transaction, new: NewUser, *, actor_id: str | None = None, address: str | None = None
+    ) -> None:
+        """Store a new user in ``tx``. Raises UniqueViolation; ``taken`` then says what somebody has already."""
+        now = self._clock.now()
+        row = {
+            "id": new.id,
+            "username": new.username,
+            "email": new.email,
+            "name": new.name,
+            "password_hash": new.password_hash,
+            "password_updated_at": None if new.password_hash is None else now,
+            "platform_admin": int(new.platform_admin),
+            "disabled_at": None,
+            "created_at": now,
+        }
+        await tx.run(INSERT_USER, row)
+        await self._audit.record(
+            tx,
+            "user:create",
+            actor_id=actor_id,
+            target=new.id,
+            address=address,
+            username=new.username,
+            platform_admin=new.platform_admin,
+        )
+
+    async def taken(self, new: NewUser) -> Conflict:
+        """Return the problem of a new user whose name or e-mail address somebody has."""
+        if await self._db.one(USER_BY_USERNAME, {"username": new.username}):
+            sentence = f"There is already a user called '{new.username}'."
+            return Conflict(sentence, fields=[FieldProblem("body", "username", "taken", sentence)])
+        sentence = f"There is already a user with the e-mail address '{new.email}'."
+        return Conflict(sentence, fields=[FieldProblem("body", "email", "taken", sentence)])
 
     async def add_membership(
         self, user_id: str, organization_id: str, role: Role, *, actor_id: str | None = None
@@ -130,7 +170,7 @@ class Accounts:
         """Let a user into an organization. Raises Conflict when the user is in it already."""
 
         async def work(tx: Transaction) -> None:
-            await self._join(tx, user_id, organization_id, role, actor_id)
+            await self.join(tx, user_id, organization_id, role, actor_id=actor_id)
 
         try:
             await self._db.write(work)
@@ -222,9 +262,17 @@ class Accounts:
 
         await self._db.write(work)
 
-    async def _join(
-        self, tx: Transaction, user_id: str, organization_id: str, role: Role, actor_id: str | None
+    async def join(
+        self,
+        tx: Transaction,
+        user_id: str,
+        organization_id: str,
+        role: Role,
+        *,
+        actor_id: str | None = None,
+        address: str | None = None,
     ) -> None:
+        """Let a user into an organization in ``tx``. Raises UniqueViolation when the user is in it already."""
         row = {
             "user_id": user_id,
             "organization_id": organization_id,
@@ -238,5 +286,6 @@ class Accounts:
             actor_id=actor_id,
             organization_id=organization_id,
             target=user_id,
+            address=address,
             role=role.value,
         )
