@@ -23,6 +23,7 @@ from keystead.balance.service import Balance
 from keystead.db.engine import Database, DatabaseError
 from keystead.db.installation import Keys as InstallationKeys
 from keystead.db.opening import open_database, open_keys
+from keystead.factors.service import Factors
 from keystead.gate import openapi as gate_openapi
 from keystead.gate.authenticator import Authenticator
 from keystead.gate.door import Gate
@@ -92,6 +93,7 @@ class Services:
     audit: AuditLog
     mailer: Mailer
     accounts: Accounts
+    factors: Factors
     sessions: Sessions
     keys: Keys
     signing_keys: SigningKeys
@@ -126,6 +128,7 @@ def build_services(settings: Settings, clock: Clock, db: Database, keys: Install
     mailer = Mailer(settings=settings, clock=clock)
     passwords = PasswordHasher(parallel=settings.password_hashes, waiting=settings.password_queue)
     accounts = Accounts(db=db, clock=clock, audit=audit, passwords=passwords, settings=settings)
+    factors = Factors(db=db, clock=clock, keys=keys, settings=settings, audit=audit)
     sessions = Sessions(
         db=db, clock=clock, keys=keys, settings=settings, accounts=accounts, audit=audit, limiter=limiter
     )
@@ -162,6 +165,7 @@ def build_services(settings: Settings, clock: Clock, db: Database, keys: Install
         audit,
         mailer,
         accounts,
+        factors,
         sessions,
         api_keys,
         signing_keys,
@@ -194,7 +198,10 @@ def build_application(services: Services, *, dev: bool) -> Application:
         tokens=services.tokens,
         sessions=services.sessions,
     )
-    last_use = LastUse({Method.API_KEY: services.keys.record_use, Method.SESSION: services.sessions.record_use})
+    last_use = LastUse(
+        {Method.API_KEY: services.keys.record_use, Method.SESSION: services.sessions.record_use},
+        {Method.API_KEY: services.keys.use.count},
+    )
     operations = Operations(
         db=services.db,
         signing_keys=services.signing_keys,
@@ -246,6 +253,7 @@ def _rooms(services: Services) -> Rooms:
         audit=services.audit,
         mailer=services.mailer,
         accounts=services.accounts,
+        factors=services.factors,
         sessions=services.sessions,
         keys=services.keys,
         signing_keys=services.signing_keys,

@@ -20,6 +20,7 @@ from keystead.keys import rules, store
 from keystead.keys.changes import KeyChanges
 from keystead.keys.making import Actor, KeyMaker, WantedKey
 from keystead.keys.models import ApiKey, App, CreatedKey, EndedKey, FoundKey, KeyHolder
+from keystead.keys.use import DayOfUse, KeyUse
 
 DEFAULT_APP: Final = "Default"
 """The app of keys for which nobody chose one."""
@@ -56,6 +57,7 @@ class Keys:
         self._accounts = accounts
         self._audit = audit
         self._maker = KeyMaker(keys=keys, settings=settings, audit=audit)
+        self.use = KeyUse(db)
         self.changes = KeyChanges(db=db, clock=clock, maker=self._maker, audit=audit)
 
     # Knowing a key again
@@ -94,6 +96,10 @@ class Keys:
         """
         rows = [{"key_id": key_id, "at": at, "address": address} for key_id, at, address in sorted(uses)]
         await self._db.run_all(store.RECORD_USE, rows)
+
+    async def uses(self, organization_id: str, user_id: str | None, since_day: int) -> list[DayOfUse]:
+        """Return how often the keys of a member, or with None of the organization, were used: see ``KeyUse.since``."""
+        return await self.use.since(organization_id, user_id, since_day)
 
     async def flag_exposed(self, text: str, address: str) -> bool:
         """Note that a key came over plain HTTP; the setting ``revoke_exposed_keys`` deletes it as well (W3).
