@@ -46,6 +46,7 @@ class Keys:
     forms: bytes
     devices: bytes
     signing: bytes
+    factors: bytes
 
     @classmethod
     def from_root(cls, root: bytes) -> "Keys":

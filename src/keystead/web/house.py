@@ -9,6 +9,7 @@ from keystead.accounts.service import Accounts
 from keystead.audit.service import AuditLog
 from keystead.balance.service import Balance
 from keystead.db import Database
+from keystead.factors.service import Factors
 from keystead.kernel.clock import Clock
 from keystead.kernel.settings import Settings
 from keystead.keys.service import Keys
@@ -42,6 +43,7 @@ class Rooms:
     audit: AuditLog
     mailer: Mailer
     accounts: Accounts
+    factors: Factors
     sessions: Sessions
     keys: Keys
     signing_keys: SigningKeys
