@@ -30,7 +30,12 @@ READS_ALL: Final = {
 }
 ANSWERS_A_LIST: Final = {
     "accounts.store.MEMBERSHIPS_OF",
+    "audit.store.END_OF_LOOK",
+    "audit.store.END_OF_LOOK_OF_ACTOR",
+    "audit.store.NEWEST_OF_ACTOR",
     "audit.store.NEWEST_OF_ORGANIZATION",
+    "audit.store.PAGE",
+    "audit.store.PAGE_OF_ACTOR",
     "balance.store.LEDGER",
     "db.feed.END",
     "db.feed.SINCE",
@@ -61,6 +66,9 @@ ANSWERS_A_LIST: Final = {
 READS_A_FEW: Final = {"keys.store.APP_BY_ID", "keys.store.DELETE_APP"}
 """What may look through the apps of one organization, which people made, for the one that is asked for."""
 SORTS: Final = READS_ALL | {
+    # They keep what fits of so many events that they look at in order, which SQLite does not take for sorted.
+    "audit.store.PAGE",
+    "audit.store.PAGE_OF_ACTOR",
     # They answer with all that they sort.
     "accounts.store.MEMBERSHIPS_OF",
     "balance.store.LEDGER",

@@ -1,13 +1,25 @@
 """Recording what was done, and reading it again."""
 
 import json
+from typing import Final
 
-from keystead.audit.models import AuditEvent, Detail
-from keystead.audit.store import APPEND, NEWEST_OF_ORGANIZATION
+from keystead.audit.models import AuditEvent, AuditFilters, AuditPage, AuditPlace, Detail
+from keystead.audit.store import (
+    APPEND,
+    END_OF_LOOK,
+    END_OF_LOOK_OF_ACTOR,
+    NEWEST_OF_ACTOR,
+    NEWEST_OF_ORGANIZATION,
+    PAGE,
+    PAGE_OF_ACTOR,
+)
 from keystead.db import Transaction
 from keystead.db.engine import Reader
 from keystead.kernel.clock import Clock
 from keystead.kernel.ids import new_id
+
+LOOKED_AT: Final = 10_000
+"""Events that a filter looks through at a time: some milliseconds on either engine."""
 
 
 class AuditLog:
@@ -49,3 +61,32 @@ class AuditLog:
     async def of_organization(self, reader: Reader, organization_id: str, *, most: int = 100) -> list[AuditEvent]:
         """Return an organization's newest events, the newest first."""
         return await reader.all(NEWEST_OF_ORGANIZATION, {"organization_id": organization_id, "most": most})
+
+    async def of_user(self, reader: Reader, user_id: str, most: int) -> list[AuditEvent]:
+        """Return the newest events of what a person did themselves, in every organization, the newest first."""
+        return await reader.all(NEWEST_OF_ACTOR, {"actor_id": user_id, "most": most})
+
+    async def page(
+        self, reader: Reader, organization_id: str, filters: AuditFilters, before: AuditPlace | None, most: int
+    ) -> AuditPage:
+        """Return the newest events of an organization that fit and stand before a place; ``most`` of them at most.
+
+        It looks at no more than ``LOOKED_AT`` events to find them, and says where to go on.
+        """
+        place = min(before or AuditPlace(filters.until, ""), AuditPlace(filters.until, ""), key=_order)
+        looked_at = LOOKED_AT if filters.looks else most + 1
+        whose = {"organization_id": organization_id, "since": filters.since, "at": place.at, "id": place.id}
+        if filters.actor_id:
+            whose["actor_id"] = filters.actor_id
+        asked = {**whose, "kind": filters.kind, "target": filters.target, "looked_at": looked_at, "most": most + 1}
+        found = await reader.all(PAGE_OF_ACTOR if filters.actor_id else PAGE, asked)
+        if len(found) > most:
+            return AuditPage(tuple(found[:most]), AuditPlace(found[most - 1].at, found[most - 1].id))
+        if not filters.looks:
+            return AuditPage(tuple(found), None)
+        end = END_OF_LOOK_OF_ACTOR if filters.actor_id else END_OF_LOOK
+        return AuditPage(tuple(found), await reader.one(end, {**whose, "passed": looked_at - 1}))
+
+
+def _order(place: AuditPlace) -> tuple[int, str]:
+    return place.at, place.id
