@@ -22,6 +22,7 @@ from pydantic import (
     SecretStr,
     ValidationError,
     field_validator,
+    model_validator,
 )
 
 PREFIX: Final = "KEYSTEAD_"
@@ -200,7 +201,7 @@ class Settings(BaseModel):
     @field_validator("smtp_url")
     @classmethod
     def _a_mail_server(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and not _is_address(value, {"smtp", "smtps"}):
+        if value is not None and not (_is_address(value, {"smtp", "smtps"}) and _has_host(value)):
             raise ValueError("give a mail server, for instance smtp://keystead:password@mail.example.com:587")
         return value
 
@@ -225,12 +226,24 @@ class Settings(BaseModel):
             raise ValueError("use at least 32 random characters")
         return value
 
+    @model_validator(mode="after")
+    def _mail_whole(self) -> "Settings":
+        if (self.smtp_url is None) != (not self.mail_from):
+            missing, there = ("mail_from", "smtp_url") if self.smtp_url else ("smtp_url", "mail_from")
+            raise ValueError(f"{there} is set without {missing}: e-mail needs both, so set both or none")
+        return self
+
 
 def _is_address(value: SecretStr, schemes: Set[str]) -> bool:
     try:
         return urlsplit(value.get_secret_value()).scheme in schemes
     except ValueError:
         return False
+
+
+def _has_host(value: SecretStr) -> bool:
+    parts = urlsplit(value.get_secret_value())
+    return bool(parts.hostname) and _has_port_or_none(parts)
 
 
 def _is_host(host: str) -> bool:
@@ -263,7 +276,7 @@ def load_settings(environment: Mapping[str, str] = os.environ, file: Path | None
     try:
         settings = Settings.model_validate(values)
     except ValidationError as error:
-        mistakes = [f"{_place(found['loc'], environment)}: {_sentence(found['msg'])}" for found in error.errors()]
+        mistakes = [f"{_place(found['loc'], environment)}{_sentence(found['msg'])}" for found in error.errors()]
         raise SettingsError(problems + mistakes) from None
     if problems:
         raise SettingsError(problems)
@@ -315,9 +328,13 @@ def _suggestion(name: str, prefix: str, spell: Any) -> str:
 
 
 def _place(location: tuple[int | str, ...], environment: Mapping[str, str]) -> str:
+    """Return where a mistake was made, for the beginning of its line; nothing when it is in how settings fit."""
+    if not location:
+        return ""
     name = str(location[0])
     variable = PREFIX + name.upper()
-    return next((found for found in (variable + _IN_FILE.upper(), variable) if found in environment), name)
+    found = next((found for found in (variable + _IN_FILE.upper(), variable) if found in environment), name)
+    return f"{found}: "
 
 
 def _sentence(message: str) -> str:
