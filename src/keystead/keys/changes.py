@@ -45,8 +45,9 @@ class KeyChanges:
     ) -> RotatedKey:
         """Put a new key in the place of one, which goes on working for ``overlap`` seconds at most (promise K7).
 
-        The new key has the same app, title, owner and expiry, and the scopes that the owner may still give it. All of
-        it is one unit of work, and a key is rotated once, so of two who rotate it together one is told of a conflict.
+        The new key has the same app, title, owner and expiry, and the scopes that the owner may still give it; it ends
+        earlier where the organization's policy says how long keys live. All of it is one unit of work, and a key is
+        rotated once, so of two who rotate it together one is told of a conflict.
         Raises InvalidParameters, NotFound, Forbidden, Conflict, and InsufficientScope for somebody who presents a
         token that can do less than the key (K12).
         """
@@ -58,7 +59,8 @@ class KeyChanges:
             owner = await tx.one(store.OWNER_OF_KEY, {"key_id": key.id})
             role = rules.check_may_rotate(principal, key, owner, now)
             scopes = rules.check_scopes(grantable(stored_scopes(key.scopes), role), principal)
-            wanted = WantedKey(key.user_id, key.organization_id, key.app_id, key.title, scopes, key.expires_at)
+            until = rules.capped(key.expires_at, now, await self._maker.longest_life(tx, key.organization_id))
+            wanted = WantedKey(key.user_id, key.organization_id, key.app_id, key.title, scopes, until)
             made = await self._maker.make(tx, wanted, Actor(principal.identity.user_id, address), now)
             ends = rules.end_of_rotated(key.expires_at, now, overlap)
             if not await tx.run(store.REPLACE_KEY, {"key_id": key.id, "successor": made.record.id, "ends": ends}):

@@ -16,7 +16,10 @@ from keystead.keys.models import CreatedKey
 
 @dataclass(frozen=True, slots=True)
 class WantedKey:
-    """What a new key shall be: in whose name it acts, where it belongs, and what was checked of it before."""
+    """What a new key shall be: in whose name it acts, where it belongs, and what was checked of it before.
+
+    ``id`` is for whoever may ask twice and must get one key: the second time is a UniqueViolation.
+    """
 
     user_id: str
     organization_id: str
@@ -24,6 +27,7 @@ class WantedKey:
     title: str
     scopes: Scopes
     expires_at: int | None
+    id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +48,16 @@ class KeyMaker:
         self._public_url = settings.public_url
         self._audit = audit
 
+    async def longest_life(self, tx: Transaction, organization_id: str) -> int | None:
+        """Return how many seconds a new key of an organization lives at most, None for no end."""
+        policy = await tx.one(store.KEY_POLICY, {"organization_id": organization_id})
+        return None if policy is None else policy.longest_key_life
+
     async def make(self, tx: Transaction, wanted: WantedKey, actor: Actor, now: int) -> CreatedKey:
         """Store a new key in ``tx`` and return it with its text, which is nowhere else (promise K13)."""
         secret = new_api_key(self._prefix, self._public_url)
         row = {
-            "id": new_id(),
+            "id": wanted.id or new_id(),
             "secret_hash": keyed_hash(self._key, secret.reveal()),
             "app_id": wanted.app_id,
             "organization_id": wanted.organization_id,

@@ -91,6 +91,13 @@ class KeyOwner:
 
 
 @dataclass(frozen=True, slots=True)
+class KeyPolicy:
+    """What an organization's policies say of new keys: how many seconds they live at most, None for no end."""
+
+    longest_key_life: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class EndedKey:
     """A key that was just deleted, or that was found exposed."""
 

@@ -194,6 +194,7 @@ class AppsRoutes:
             str(app_id),
             body.api_key_name,
             lives_for=body.expires_in,
+            or_longest=True,
             address=caller_of(request.scope).address,
         )
         response.headers["Cache-Control"] = "no-store"

@@ -3,6 +3,7 @@
 import re
 from typing import Final
 
+from keystead.kernel.ids import is_id
 from keystead.kernel.principal import Identity, Principal
 from keystead.kernel.problems import Conflict, FieldProblem, Forbidden, InsufficientScope, InvalidParameters
 from keystead.kernel.scopes import ROLE_SCOPES, Role, Scopes, format_scopes
@@ -35,6 +36,18 @@ def check_name(text: str, field: str, thing: str) -> str:
     return text
 
 
+def check_new_place(app_id: str | None, app_name: str, key_id: str | None) -> None:
+    """Check where a new key shall go, without an ``app_id`` into the app of a name, and the id that it shall have.
+
+    Raises InvalidParameters for a name that is none, and for an id that is not written as ours are.
+    """
+    if app_id is None:
+        check_name(app_name, "app_name", "app's name")
+    if key_id is not None and not is_id(key_id):
+        sentence = "The id of a new key is a UUID in small letters."
+        raise InvalidParameters(sentence, fields=[FieldProblem("body", "key_id", "id", sentence)])
+
+
 def check_expiry(expires_at: int | None, now: int) -> int | None:
     """Return the time at which a new key shall expire. Raises InvalidParameters for one that has passed."""
     if expires_at is not None and expires_at <= now:
@@ -49,6 +62,29 @@ def check_life(seconds: int | None) -> int | None:
         sentence = f"An API key lives for {SHORTEST_LIFE} to {LONGEST_LIFE} seconds, or without an expiry."
         raise InvalidParameters(sentence, fields=[FieldProblem("body", "expires_in", "range", sentence)])
     return seconds
+
+
+def check_cap(ends: int | None, now: int, longest: int | None, field: str) -> int | None:
+    """Return when a new key ends. Raises InvalidParameters when that is later than the organization's policy allows.
+
+    ``longest`` is the longest life in seconds, None where keys may live for ever; ``field`` is what told the end.
+    """
+    if longest is not None and (ends is None or ends > now + longest):
+        sentence = f"In this organization an API key lives for at most {_days(longest)}. Choose an expiry within that."
+        raise InvalidParameters(sentence, fields=[FieldProblem("body", field, "policy", sentence)])
+    return ends
+
+
+def capped(ends: int | None, now: int, longest: int | None) -> int | None:
+    """Return when a key ends for which nobody chooses an end: as it would, or as the organization's policy says."""
+    if longest is None:
+        return ends
+    return now + longest if ends is None else min(ends, now + longest)
+
+
+def _days(seconds: int) -> str:
+    days = seconds // 86_400
+    return "1 day" if days == 1 else f"{days} days"
 
 
 def check_overlap(seconds: int) -> int:

@@ -16,7 +16,7 @@ from keystead.kernel.problems import Conflict, NotFound
 from keystead.kernel.scopes import Role, Scopes, grantable, stored_scopes
 from keystead.kernel.secrets import is_api_key, keyed_hash
 from keystead.kernel.settings import Settings
-from keystead.keys import rules, store
+from keystead.keys import leaving, rules, store
 from keystead.keys.changes import KeyChanges
 from keystead.keys.making import Actor, KeyMaker, WantedKey
 from keystead.keys.models import ApiKey, App, CreatedKey, EndedKey, FoundKey, KeyHolder
@@ -135,47 +135,69 @@ class Keys:
     async def create_key(
         self,
         creator: Principal | Identity,
-        app_id: str,
+        app_id: str | None,
         title: str,
         *,
+        app_name: str = DEFAULT_APP,
+        key_id: str | None = None,
         expires_at: int | None = None,
         lives_for: int | None = None,
         scopes: Scopes = NO_SCOPES,
+        or_longest: bool = False,
         address: str | None = None,
     ) -> CreatedKey:
         """Make a key in the creator's own name and organization; its text is in the answer and nowhere else.
 
-        Titles may repeat. It expires at ``expires_at``, in Unix seconds, or after ``lives_for`` seconds. Raises
-        InvalidParameters, InsufficientScope for scopes that the creator does not have (K12), and NotFound for an app
-        that is not the organization's.
+        Titles may repeat. Without an ``app_id`` it goes into the app named ``app_name``, which is made where there is
+        none. Who may be asked twice, as by a page that is loaded again, gives a ``key_id``: the second time is a
+        Conflict. It expires at ``expires_at``, in Unix seconds, or after ``lives_for`` seconds. Where the
+        organization's policy says how long keys live, a longer life is refused, and so is a key without an end. With
+        ``or_longest`` a key for which no end was asked lives as long as the policy allows: for programs that know of
+        no policy, such as ``parallel-cli`` (contract, rule 7). Raises InvalidParameters, InsufficientScope for scopes
+        that the creator does not have (K12), and NotFound for an app that is not the organization's.
         """
         self._check_new_key(creator, title, expires_at, scopes)
         rules.check_life(lives_for)
+        rules.check_new_place(app_id, app_name, key_id)
         identity = _identity_of(creator)
 
         async def work(tx: Transaction) -> CreatedKey:
-            app = await self._app(tx, identity.organization_id, app_id)
+            if app_id is None:
+                home = await self.ensure_app(tx, identity.organization_id, app_name, identity.user_id)
+            else:
+                home = (await self._app(tx, identity.organization_id, app_id)).id
             now = self._clock.now()
             ends = expires_at if lives_for is None else now + lives_for
-            wanted = WantedKey(identity.user_id, identity.organization_id, app.id, title, scopes, ends)
+            longest = await self._maker.longest_life(tx, identity.organization_id)
+            if ends is None and or_longest:
+                ends = rules.capped(ends, now, longest)
+            rules.check_cap(ends, now, longest, "expires_at" if lives_for is None else "expires_in")
+            wanted = WantedKey(identity.user_id, identity.organization_id, home, title, scopes, ends, key_id)
             return await self._maker.make(tx, wanted, Actor(identity.user_id, address), now)
 
-        return await self._db.write(work)
+        try:
+            return await self._db.write(work)
+        except UniqueViolation:
+            raise Conflict("This key was made before, and its text was shown then. It is shown only once.") from None
 
     async def create_key_for_user(
         self, username: str, title: str, *, expires_at: int | None = None, scopes: Scopes = NO_SCOPES
     ) -> CreatedKey:
         """Make a key for a user, for the operator: in the organization that the user joined first, in the app Default.
 
-        Raises what ``create_key`` raises, and NotFound when there is no such active user in any organization.
+        Without an expiry it lives as long as the organization's policy allows. Raises what ``create_key`` raises, and NotFound when there is no such active user in any organization.
         """
         identity = await self._accounts.first_identity(username)
         self._check_new_key(identity, title, expires_at, scopes)
 
         async def work(tx: Transaction) -> CreatedKey:
             app_id = await self.ensure_app(tx, identity.organization_id, DEFAULT_APP, identity.user_id)
-            wanted = WantedKey(identity.user_id, identity.organization_id, app_id, title, scopes, expires_at)
-            return await self._maker.make(tx, wanted, Actor(None), self._clock.now())
+            now = self._clock.now()
+            longest = await self._maker.longest_life(tx, identity.organization_id)
+            ends = rules.capped(None, now, longest) if expires_at is None else expires_at
+            rules.check_cap(ends, now, longest, "expires_at")
+            wanted = WantedKey(identity.user_id, identity.organization_id, app_id, title, scopes, ends)
+            return await self._maker.make(tx, wanted, Actor(None), now)
 
         return await self._db.write(work)
 
@@ -183,6 +205,20 @@ class Keys:
         """Return the keys that a user made, the oldest first, for the operator. Raises NotFound."""
         identity = await self._accounts.first_identity(username)
         return await self._db.all(store.KEYS_OF_USER, {"user_id": identity.user_id})
+
+    async def list_own(self, identity: Identity) -> list[ApiKey]:
+        """Return the keys that act in a person's name in their organization, of every app, the newest first."""
+        mine = {"user_id": identity.user_id, "organization_id": identity.organization_id}
+        return await self._db.all(store.KEYS_OF_MEMBER, mine)
+
+    async def key(self, principal: Principal, key_id: str) -> ApiKey:
+        """Return a key that the principal may manage: their own, to an owner or admin everybody's. Raises NotFound."""
+        key = await self._db.one(store.KEY_BY_ID, {"key_id": key_id})
+        if key is None or key.organization_id != principal.identity.organization_id:
+            raise NotFound(_NO_KEY)
+        if principal.role is Role.MEMBER and key.user_id != principal.identity.user_id:
+            raise NotFound(_NO_KEY)
+        return key
 
     async def list_keys(self, principal: Principal, app_id: str) -> list[ApiKey]:
         """Return the keys of an app, the oldest first, whoever made them. Raises NotFound."""
@@ -283,6 +319,18 @@ class Keys:
         if found is None:
             raise NotFound(_NO_APP)
         return found.id
+
+    # Somebody leaves an organization
+
+    async def end_keys_of(self, tx: Transaction, user_id: str, organization_id: str) -> int:
+        """End a member's keys in ``tx``, which announces the member, and return how many those were."""
+        return await leaving.end_keys(tx, user_id, organization_id)
+
+    async def hand_over_keys_of(
+        self, tx: Transaction, user_id: str, organization_id: str, role: Role, taker: leaving.Taker
+    ) -> int:
+        """Give a member's keys to ``taker`` in ``tx``, which announces the member: see ``leaving.take_keys``."""
+        return await leaving.take_keys(tx, user_id, organization_id, role, taker)
 
     # Steps that several use cases share
 

@@ -8,7 +8,7 @@ from keystead.db import Command, Query, insert_into
 from keystead.db.identity import IDENTITY_COLUMNS, joined_to_identity
 from keystead.db.statements import LookUp, upsert
 from keystead.db.tables import api_key, app, membership, organization, revocation, user
-from keystead.keys.models import ApiKey, App, EndedKey, FoundKey, KeyHolder, KeyOwner
+from keystead.keys.models import ApiKey, App, EndedKey, FoundKey, KeyHolder, KeyOwner, KeyPolicy
 
 # A credential becomes a principal: one read by the unique index over the hash.
 HOLDER_BY_HASH: Final = Query(
@@ -60,6 +60,9 @@ DELETE_APP: Final = Command(
 )
 
 INSERT_KEY: Final = Command(insert_into(api_key))
+KEY_POLICY: Final = Query(
+    select(organization.c.longest_key_life).where(organization.c.id == bindparam("organization_id")), KeyPolicy
+)
 
 _KEY = (
     select(
@@ -85,6 +88,13 @@ _KEY = (
 )
 KEYS_OF_USER: Final = Query(
     _KEY.where(api_key.c.user_id == bindparam("user_id")).order_by(api_key.c.created_at, api_key.c.id), ApiKey
+)
+# The newest first: what somebody just made, they find at the top.
+KEYS_OF_MEMBER: Final = Query(
+    _KEY.where(
+        api_key.c.user_id == bindparam("user_id"), api_key.c.organization_id == bindparam("organization_id")
+    ).order_by(api_key.c.created_at.desc(), api_key.c.id.desc()),
+    ApiKey,
 )
 KEYS_OF_APP: Final = Query(
     _KEY.where(api_key.c.app_id == bindparam("app_id")).order_by(api_key.c.created_at, api_key.c.id), ApiKey

@@ -3,21 +3,22 @@
 import asyncio
 import secrets
 from collections.abc import Callable, Iterable
+from typing import Final
 
 import msgspec
 
 from keystead.accounts.service import Accounts
 from keystead.audit.service import AuditLog
-from keystead.db.engine import Database, Transaction
+from keystead.db.engine import Database, Transaction, UniqueViolation
 from keystead.db.installation import Keys
 from keystead.kernel.clock import Clock
-from keystead.kernel.ids import new_id
+from keystead.kernel.ids import is_id, new_id
 from keystead.kernel.principal import Identity, Method, Principal
-from keystead.kernel.problems import CredentialNotAllowed, NotFound, Unavailable
+from keystead.kernel.problems import Conflict, CredentialNotAllowed, InvalidParameters, NotFound, Unavailable
 from keystead.kernel.scopes import Role, Scopes, format_scopes, grantable, stored_scopes
 from keystead.kernel.secrets import Secret
 from keystead.kernel.settings import Settings
-from keystead.tokens import derived, rules, store
+from keystead.tokens import derived, ending, rules, store
 from keystead.tokens.followers import REVOKED_TOKENS
 from keystead.tokens.models import (
     TOKEN_TYPES,
@@ -33,6 +34,8 @@ from keystead.tokens.signing import NewKey, SigningKey, make_key, open_key
 
 SIGNING_KEYS_SUBJECT = "signing-keys"
 """What the change feed calls a change of the signing keys."""
+
+_MADE_BEFORE: Final = "This token was made before, and was shown then. It is shown only once."
 
 Begin = Callable[[SigningKeyRow | None, int], int | None]
 
@@ -210,14 +213,22 @@ class Tokens:
         return IssuedAccessToken(Secret(signer.sign(claims)), lifetime)
 
     async def issue_short_term(
-        self, identity: Identity, *, lifetime: int | None = None, address: str | None = None
+        self,
+        identity: Identity,
+        *,
+        lifetime: int | None = None,
+        address: str | None = None,
+        token_id: str | None = None,
     ) -> IssuedShortTermToken:
         """Return a fresh short-term token for a person in their organization, and keep its row.
 
         It may do all that the person's role allows. ``lifetime`` is in seconds; it is at most, and by default, the
-        setting ``short_term_token_ttl``. Raises Unavailable.
+        setting ``short_term_token_ttl``. Who may be asked twice, as by a page that is loaded again, gives a
+        ``token_id``: the second time is a Conflict. Raises InvalidParameters for an id that is none, and Unavailable.
         """
-        return await self._issue(identity, lifetime, address, None)
+        if token_id is not None and not is_id(token_id):
+            raise InvalidParameters("The id of a new token is a UUID in small letters.")
+        return await self._issue(identity, lifetime, address, None, token_id)
 
     async def issue_derived(self, maker: Principal, *, address: str | None = None) -> IssuedShortTermToken:
         """Return a fresh short-term token that can do no more than the access token that asks for it.
@@ -230,13 +241,18 @@ class Tokens:
         return await self._issue(maker.identity, None, address, maker)
 
     async def _issue(
-        self, identity: Identity, lifetime: int | None, address: str | None, maker: Principal | None
+        self,
+        identity: Identity,
+        lifetime: int | None,
+        address: str | None,
+        maker: Principal | None,
+        wanted_id: str | None = None,
     ) -> IssuedShortTermToken:
         signer = await self._signing.signer(Algorithm.SHORT_TERM)
         now = self._clock.now()
         longest = self._settings.short_term_token_ttl
         latest = now + min(longest, longest if lifetime is None else lifetime)
-        token_id = new_id()
+        token_id = wanted_id or new_id()
         scope = None if maker is None else rules.handed_on(maker.scopes)
         grant_id = None if maker is None else maker.grant_id
 
@@ -250,6 +266,8 @@ class Tokens:
                 "created_at": now,
                 "expires_at": expires_at,
             }
+            if wanted_id is not None and await tx.one(store.WAS_REVOKED, {"id": token_id}) is not None:
+                raise Conflict(_MADE_BEFORE)
             await tx.run(store.ADD_SHORT_TERM_TOKEN, row)
             await self._audit.record(
                 tx,
@@ -264,7 +282,10 @@ class Tokens:
             )
             return expires_at
 
-        expires_at = await self._db.write(work)
+        try:
+            expires_at = await self._db.write(work)
+        except UniqueViolation:
+            raise Conflict(_MADE_BEFORE) from None
         claims = ShortTermClaims(
             iss=self._issuer,
             sub=identity.user_id,
@@ -284,6 +305,14 @@ class Tokens:
     async def end_with_client(self, tx: Transaction, client_id: str) -> int:
         """The same for all grants of a client, which must still be there."""
         return await derived.end_with_client(tx, client_id, self._clock.now())
+
+    async def end_of_user(self, tx: Transaction, user_id: str) -> int:
+        """End a person's short-term tokens in ``tx``, which announces the person, and return how many those were."""
+        return await ending.end_of_user(tx, user_id, self._clock.now())
+
+    async def end_in(self, tx: Transaction, user_id: str, organization_id: str) -> int:
+        """The same for those in one organization."""
+        return await ending.end_in(tx, user_id, organization_id, self._clock.now())
 
     async def list_short_term(self, identity: Identity) -> list[ShortTermToken]:
         """Return a person's short-term tokens in their organization that are still valid, the newest first."""

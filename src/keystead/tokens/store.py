@@ -62,6 +62,8 @@ def _revoke(*whose: ColumnElement[bool]) -> Command:
 REVOKE_SHORT_TERM_TOKEN = _revoke(*_MINE)
 REMOVE_SHORT_TERM_TOKEN = Command(delete(short_term_token).where(*_MINE))
 
+WAS_REVOKED = Query(select(_revoked.id).where(_revoked.id == bindparam("id")), str)
+
 REVOKED_TOKENS = Query(
     select(_revoked.id, _revoked.revoked_at, _revoked.expires_at)
     .where(tuple_(_revoked.revoked_at, _revoked.id) > tuple_(bindparam("revoked_at"), bindparam("id")))
