@@ -140,7 +140,7 @@ def build_services(settings: Settings, clock: Clock, db: Database, keys: Install
     payments = OperatorCreditProvider(db=db, clock=clock, settings=settings)
     balance = Balance(db=db, clock=clock, payments=payments, audit=audit)
     waiting = WaitingRoom(None if db.hears_by_itself else db.changes, most=settings.device_polls_held)
-    clients = Clients(db=db, key=keys.clients, tokens=tokens, audit=audit)
+    clients = Clients(db=db, clock=clock, key=keys.clients, tokens=tokens, audit=audit)
     grants = Grants(db=db, clock=clock, key=keys.refresh, settings=settings, tokens=tokens, audit=audit)
     devices = Devices(
         db=db,

@@ -102,6 +102,16 @@ class WrongSignIn(Problem):
     challenge = 'Bearer realm="keystead"'  # without Basic: a browser would ask with a window of its own
 
 
+class SecondFactorRequired(Problem):
+    """The password is right, and more than a password is asked for: a code, a passkey or a recovery code.
+
+    That is so for people who have set up a second factor, and in organizations that ask all their members for one.
+    """
+
+    code, status, title = "second_factor_required", 403, "A second factor is needed"
+    remedy = "Sign in on the sign-in page in a browser, which asks for it."
+
+
 class CredentialNotAllowed(Problem):
     """The credential is valid, but this kind of credential cannot be used here."""
 
@@ -232,6 +242,17 @@ class InvalidClient(Problem):
     code, status, title = "invalid_client", 401, "Unknown client"
     remedy = "Register the client again and use the new client_id."
     oauth_error = "invalid_client"
+
+
+class UnauthorizedClient(Problem):
+    """The operator has switched this client off: nobody signs in with it any more (RFC 6749, section 5.2).
+
+    What is signed in with it goes on.
+    """
+
+    code, status, title = "unauthorized_client", 400, "This client is switched off"
+    remedy = "Ask the operator of this service whether another version or another program should be used."
+    oauth_error = "unauthorized_client"
 
 
 class InvalidClientMetadata(Problem):

@@ -185,7 +185,8 @@ class Keys:
     ) -> CreatedKey:
         """Make a key for a user, for the operator: in the organization that the user joined first, in the app Default.
 
-        Without an expiry it lives as long as the organization's policy allows. Raises what ``create_key`` raises, and NotFound when there is no such active user in any organization.
+        Without an expiry it lives as long as the organization's policy allows. Raises what ``create_key`` raises, and
+        NotFound when there is no such active user in any organization.
         """
         identity = await self._accounts.first_identity(username)
         self._check_new_key(identity, title, expires_at, scopes)

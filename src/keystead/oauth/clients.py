@@ -1,4 +1,4 @@
-"""Clients: registering, knowing and deleting them."""
+"""Clients: registering, knowing, deleting them, and switching them off."""
 
 from functools import lru_cache
 from typing import Any, Final
@@ -6,13 +6,18 @@ from typing import Any, Final
 from keystead.audit.service import AuditLog
 from keystead.db import Database, Transaction
 from keystead.db.engine import Reader
-from keystead.kernel.problems import Conflict, InvalidClient
-from keystead.oauth import store
+from keystead.kernel.clock import Clock
+from keystead.kernel.principal import Principal
+from keystead.kernel.problems import Conflict, Forbidden, InvalidClient, NotFound, UnauthorizedClient
+from keystead.oauth import store, switching
 from keystead.oauth.client_ids import BUILT_IN, Description, client_id_of, read_client_id, read_description
 from keystead.oauth.models import Client, Standing
+from keystead.oauth.switching import ListedClient
 from keystead.tokens.service import Tokens
 
 DELETED: Final = "Unknown client_id. It was deleted here: register the client again."
+MOST_LISTED: Final = 1_000
+"""Clients that an operator is shown: nobody reads more, and nobody has so many programs."""
 _REMEMBERED: Final = 1_024
 """Client ids that need not be read again, with at most about a kilobyte each."""
 
@@ -20,9 +25,10 @@ _REMEMBERED: Final = 1_024
 class Clients:
     """The clients of device sign-in."""
 
-    def __init__(self, *, db: Database, key: bytes, tokens: Tokens, audit: AuditLog) -> None:
+    def __init__(self, *, db: Database, clock: Clock, key: bytes, tokens: Tokens, audit: AuditLog) -> None:
         """``key`` makes and reads client ids; ``tokens`` ends what the clients that are deleted made."""
         self._db = db
+        self._clock = clock
         self._tokens = tokens
         self._key = key
         self._audit = audit
@@ -69,6 +75,74 @@ class Clients:
         """Store a client that somebody approved."""
         row = {"id": client.id, "name": client.name, "platform": client.platform, "first_approved_at": now}
         await tx.run(store.KEEP_CLIENT, row)
+
+    # What operators manage
+
+    async def all_clients(self) -> list[ListedClient]:
+        """Return what is built in, then what somebody approved or an operator switched off, the newest first."""
+        now = self._clock.now()
+        approved = await self._db.all(switching.APPROVED_CLIENTS, {"now": now, "most": MOST_LISTED})
+        found = {one.id: one for one in approved}
+        for off in await self._db.all(switching.SWITCHED_OFF, {"most": MOST_LISTED}):
+            if off.client_id not in found:
+                found[off.client_id] = self._listed(off.client_id, off.at, off.by)
+        for client_id in BUILT_IN:
+            found.setdefault(client_id, self._listed(client_id))
+        return sorted(found.values(), key=lambda one: not one.built_in)
+
+    async def switch_off(self, client_id: str, principal: Principal, address: str) -> None:
+        """Let nobody sign in with a client any more; what is signed in goes on.
+
+        A sign-in that is pending cannot be approved any more. Switching off twice is no mistake. Raises Forbidden
+        unless an operator asks, and NotFound for an id that is not ours.
+        """
+        self._check_operator(client_id, principal)
+        row = {
+            "client_id": client_id,
+            "switched_off_by": principal.identity.user_id,
+            "switched_off_at": self._clock.now(),
+        }
+
+        async def work(tx: Transaction) -> None:
+            if await tx.run(store.SWITCH_OFF, row):
+                await self._audit.record(
+                    tx, "client:switch-off", actor_id=principal.identity.user_id, target=client_id, address=address
+                )
+
+        await self._db.write(work)
+
+    async def switch_on(self, client_id: str, principal: Principal, address: str) -> None:
+        """Let people sign in with a client again. Raises Forbidden and NotFound."""
+        self._check_operator(client_id, principal)
+
+        async def work(tx: Transaction) -> None:
+            if await tx.run(store.SWITCH_ON, {"client": client_id}):
+                await self._audit.record(
+                    tx, "client:switch-on", actor_id=principal.identity.user_id, target=client_id, address=address
+                )
+
+        await self._db.write(work)
+
+    async def check_switched_on(self, reader: Reader, client_id: str) -> None:
+        """Raise UnauthorizedClient for a client with which nobody may sign in any more (RFC 6749, section 5.2)."""
+        if await reader.one(store.IS_SWITCHED_OFF, {"client": client_id}) is not None:
+            raise UnauthorizedClient()
+
+    def _check_operator(self, client_id: str, principal: Principal) -> None:
+        if not principal.identity.platform_admin:
+            raise Forbidden("Only operators of this installation may do this.")
+        try:
+            self.read(client_id)
+        except InvalidClient:
+            raise NotFound("There is no client with this id.") from None
+
+    def _listed(self, client_id: str, at: int | None = None, by: str | None = None) -> ListedClient:
+        """Return a client that nobody has approved, by what its id carries."""
+        try:
+            client = self.read(client_id)
+        except InvalidClient:  # its id was made with another key
+            client = Client(client_id, client_id, "", "")
+        return ListedClient(client_id, client.name, client.platform, None, 0, at, by)
 
     def _read(self, client_id: str) -> Standing:
         if client_id in BUILT_IN:

@@ -52,7 +52,8 @@ class Devices:
         self._audit = audit
 
     async def issue(self, client_id: str, scope: str | None, address: str) -> DeviceCodes:
-        """Return fresh codes for a client (RFC 8628, section 3.2). Raises InvalidClient and InvalidScope.
+        """Return fresh codes for a client (RFC 8628, section 3.2). Raises InvalidClient, InvalidScope and, for a
+        client that is switched off, UnauthorizedClient.
 
         Without a scope the client asks for what only reads.
         """
@@ -82,10 +83,12 @@ class Devices:
         }
         known = {"fingerprint": standing.fingerprint, "generation": standing.generation}
         try:
-            if not await self._db.run(store.ISSUE_DEVICE, row | known):
-                raise InvalidClient(DELETED)
+            stored = await self._db.run(store.ISSUE_DEVICE, row | known)
         except UniqueViolation:
             return None
+        if not stored:
+            await self._clients.check_switched_on(self._db, standing.client.id)
+            raise InvalidClient(DELETED)
         return DeviceCodes(device_code, Secret(user_code), ttl, interval)
 
     # The person's side: looking at a code and deciding
@@ -127,7 +130,8 @@ class Devices:
         """Approve or refuse a sign-in; False when it can no longer be decided: expired, decided, or its client deleted.
 
         Approving fixes the organization and the scopes (D12), keeps the client, and makes the app that the client's API
-        keys will belong to. Raises Forbidden when the person's role allows nothing of what was asked for.
+        keys will belong to. Raises Forbidden when the person's role allows nothing of what was asked for, and
+        UnauthorizedClient when a client was switched off that would be approved.
         """
         device, now = view.authorization, self._clock.now()
         if not may_decide(device, now):
@@ -144,6 +148,8 @@ class Devices:
         }
 
         async def work(tx: Transaction) -> bool:
+            if decision.approve:
+                await self._clients.check_switched_on(tx, device.client_id)
             if decision.approve and not await self._clients.is_known(tx, device.client_id):
                 # Deleted by an operator while this sign-in was being stored or looked at.
                 await tx.run(store.FORGET_DEVICES_OF_CLIENT, {"client": device.client_id})

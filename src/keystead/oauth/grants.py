@@ -138,6 +138,13 @@ class Grants:
 
         await self._db.write(work)
 
+    async def end_in(self, tx: Transaction, user_id: str, organization_id: str) -> int:
+        """End a person's grants in one organization, in ``tx``, and return how many those were.
+
+        The same transaction ends the tokens that were made under them, and announces the person.
+        """
+        return await tx.run(store.DELETE_GRANTS_OF_USER_IN, {"user_id": user_id, "organization_id": organization_id})
+
     async def record_end(
         self, tx: Transaction, event: str, grant_id: str, owner: GrantOwner | Grant, address: str | None, **detail: int
     ) -> None:

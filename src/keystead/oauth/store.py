@@ -21,7 +21,14 @@ from sqlalchemy import (
 
 from keystead.db import Command, Query, upsert
 from keystead.db.identity import IDENTITY_COLUMNS, joined_to_identity
-from keystead.db.tables import client, client_generation, device_authorization, oauth_grant, wrong_guess
+from keystead.db.tables import (
+    client,
+    client_generation,
+    device_authorization,
+    oauth_grant,
+    switched_off_client,
+    wrong_guess,
+)
 from keystead.oauth.models import DeviceAuthorization, DeviceState, Grant, PolledDevice, RedeemedDevice
 from keystead.oauth.rules import FIRST_GENERATION
 
@@ -40,6 +47,16 @@ NEXT_GENERATION = Command(
     .on_conflict_do_update(index_elements=["fingerprint"], set_={"generation": client_generation.c.generation + 1})
 )
 KEEP_CLIENT = Command(upsert(client).values({c.name: bindparam(c.name) for c in client.c}).on_conflict_do_nothing())
+SWITCH_OFF = Command(
+    upsert(switched_off_client)
+    .values({c.name: bindparam(c.name) for c in switched_off_client.c})
+    .on_conflict_do_nothing()
+)
+SWITCH_ON = Command(delete(switched_off_client).where(switched_off_client.c.client_id == bindparam("client")))
+IS_SWITCHED_OFF = Query(
+    select(switched_off_client.c.client_id).where(switched_off_client.c.client_id == bindparam("client")), str
+)
+
 # Device authorizations
 
 _UNDECIDED = {
@@ -51,15 +68,19 @@ _generation = (
     .where(client_generation.c.fingerprint == bindparam("fingerprint"))
     .scalar_subquery()
 )
+_switched_off = select(switched_off_client.c.client_id).where(
+    switched_off_client.c.client_id == bindparam("new_client_id", type_=Text)
+)
 ISSUE_DEVICE = Command(
     insert(device_authorization).from_select(
         [column.name for column in _FRESH],
         select(*(bindparam(f"new_{column.name}", type_=column.type) for column in _FRESH)).where(
-            func.coalesce(_generation, literal_column("0")) == bindparam("generation", type_=BigInteger)
+            func.coalesce(_generation, literal_column("0")) == bindparam("generation", type_=BigInteger),
+            ~_switched_off.exists(),
         ),
     )
 )
-"""Store a fresh device authorization, unless its client was deleted."""
+"""Store a fresh device authorization, unless its client was deleted or is switched off."""
 
 _POLLED = [_device[name] for name in PolledDevice.__struct_fields__]
 POLLED_DEVICE = Query(select(*_POLLED).where(_device.device_code_hash == bindparam("hash")), PolledDevice)
@@ -202,6 +223,11 @@ DELETE_GRANT = Query(
     .where(_grant.id == bindparam("grant_id"))
     .returning(_grant.user_id, _grant.organization_id, _grant.client_id),
     GrantOwner,
+)
+DELETE_GRANTS_OF_USER_IN = Command(
+    delete(oauth_grant).where(
+        _grant.user_id == bindparam("user_id"), _grant.organization_id == bindparam("organization_id")
+    )
 )
 DELETE_GRANTS_OF_CLIENT = Command(delete(oauth_grant).where(_grant.client_id == bindparam("client")))
 

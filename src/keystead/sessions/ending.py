@@ -1,0 +1,43 @@
+"""Ending many browser sessions at once, in the unit of work of whoever decides it.
+
+Each is one statement, however many sessions there are. Whoever calls announces whom it concerns, so that no process
+goes on with what it remembers (promise V1).
+"""
+
+from typing import Final
+
+from sqlalchemy import bindparam, delete, select
+
+from keystead.db import Command, Query, Transaction
+from keystead.db.tables import membership, session
+
+END_IN: Final = Command(
+    delete(session).where(
+        session.c.user_id == bindparam("user_id"), session.c.organization_id == bindparam("organization_id")
+    )
+)
+_MEMBERS = select(membership.c.user_id).where(membership.c.organization_id == bindparam("organization_id"))
+# By the members, of whom each has a few sessions, so that sessions need no index of their own for it.
+END_WITH_PASSWORD_ALONE: Final = Command(
+    delete(session).where(
+        session.c.user_id.in_(_MEMBERS),
+        session.c.organization_id == bindparam("organization_id"),
+        session.c.second_factor == 0,
+    )
+)
+BEGUN_WITH: Final = Query(select(session.c.second_factor).where(session.c.id == bindparam("session_id")), int)
+
+
+async def end_in(tx: Transaction, user_id: str, organization_id: str) -> int:
+    """End a person's sessions in one organization, and return how many those were."""
+    return await tx.run(END_IN, {"user_id": user_id, "organization_id": organization_id})
+
+
+async def end_with_password_alone(tx: Transaction, organization_id: str) -> int:
+    """End the sessions in an organization that were begun without a second factor, and return how many those were."""
+    return await tx.run(END_WITH_PASSWORD_ALONE, {"organization_id": organization_id})
+
+
+async def begun_with_second_factor(tx: Transaction, session_id: str) -> bool:
+    """Tell whether a session was begun with more than a password; one that has ended was not."""
+    return await tx.one(BEGUN_WITH, {"session_id": session_id}) == 1
