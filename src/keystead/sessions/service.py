@@ -17,7 +17,7 @@ from keystead.kernel.problems import Forbidden, NotFound, WrongSignIn
 from keystead.kernel.scopes import ROLE_SCOPES, Role
 from keystead.kernel.secrets import SESSION_PREFIX, Secret, is_opaque, keyed_hash, new_opaque
 from keystead.kernel.settings import Settings
-from keystead.sessions import rules, store
+from keystead.sessions import ending, rules, store
 from keystead.sessions.models import BrowserSession, Device, EndedSession, SignedIn
 from keystead.wire.limiter import Limiter, limit_key_of_address
 
@@ -148,6 +148,18 @@ class Sessions:
             target=ended.id,
             address=address,
         )
+
+    async def end_in(self, tx: Transaction, user_id: str, organization_id: str) -> int:
+        """End a person's sessions in one organization, in ``tx``, which announces the person; return how many."""
+        return await ending.end_in(tx, user_id, organization_id)
+
+    async def end_with_password_alone(self, tx: Transaction, organization_id: str) -> int:
+        """End an organization's sessions without a second factor, in ``tx``, which announces it; return how many."""
+        return await ending.end_with_password_alone(tx, organization_id)
+
+    async def begun_with_second_factor(self, tx: Transaction, principal: Principal) -> bool:
+        """Tell whether a principal is a session that was begun with more than a password."""
+        return await ending.begun_with_second_factor(tx, principal.credential_id)
 
     async def end_all(self, tx: Transaction, user_id: str) -> None:
         """End every session of a user."""
