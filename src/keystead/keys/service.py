@@ -20,6 +20,7 @@ from keystead.keys import leaving, rules, store
 from keystead.keys.changes import KeyChanges
 from keystead.keys.making import Actor, KeyMaker, WantedKey
 from keystead.keys.models import ApiKey, App, CreatedKey, EndedKey, FoundKey, KeyHolder
+from keystead.keys.own import OwnKeys
 from keystead.keys.use import DayOfUse, KeyUse
 
 DEFAULT_APP: Final = "Default"
@@ -58,6 +59,7 @@ class Keys:
         self._audit = audit
         self._maker = KeyMaker(keys=keys, settings=settings, audit=audit)
         self.use = KeyUse(db)
+        self.own = OwnKeys(db)
         self.changes = KeyChanges(db=db, clock=clock, maker=self._maker, audit=audit)
 
     # Knowing a key again
@@ -206,20 +208,6 @@ class Keys:
         """Return the keys that a user made, the oldest first, for the operator. Raises NotFound."""
         identity = await self._accounts.first_identity(username)
         return await self._db.all(store.KEYS_OF_USER, {"user_id": identity.user_id})
-
-    async def list_own(self, identity: Identity) -> list[ApiKey]:
-        """Return the keys that act in a person's name in their organization, of every app, the newest first."""
-        mine = {"user_id": identity.user_id, "organization_id": identity.organization_id}
-        return await self._db.all(store.KEYS_OF_MEMBER, mine)
-
-    async def key(self, principal: Principal, key_id: str) -> ApiKey:
-        """Return a key that the principal may manage: their own, to an owner or admin everybody's. Raises NotFound."""
-        key = await self._db.one(store.KEY_BY_ID, {"key_id": key_id})
-        if key is None or key.organization_id != principal.identity.organization_id:
-            raise NotFound(_NO_KEY)
-        if principal.role is Role.MEMBER and key.user_id != principal.identity.user_id:
-            raise NotFound(_NO_KEY)
-        return key
 
     async def list_keys(self, principal: Principal, app_id: str) -> list[ApiKey]:
         """Return the keys of an app, the oldest first, whoever made them. Raises NotFound."""
