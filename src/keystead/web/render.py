@@ -7,7 +7,7 @@ than an empty space.
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from importlib import resources
 from typing import Final
@@ -16,6 +16,7 @@ from urllib.parse import quote
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from keystead.web import views
+from keystead.web.brand import worn
 
 _MINUTE: Final = 60
 _HOUR: Final = 60 * _MINUTE
@@ -87,6 +88,25 @@ def paragraphs(text: str) -> list[str]:
     return [" ".join(part.split()) for part in text.split("\n\n") if part.strip()]
 
 
+_FAMILIES: Final = {
+    "keys": "API keys",
+    "apps": "Apps",
+    "balance": "Balance",
+    "tokens": "Short-term tokens",
+    "sessions": "Browsers",
+    "devices": "Devices",
+}
+
+
+def scope_families(lines: Iterable[views.ScopeLine]) -> list[tuple[str, list[views.ScopeLine]]]:
+    """Permissions by what they are about, in the order in which they come: seventeen lines are read by nobody."""
+    families: dict[str, list[views.ScopeLine]] = {}
+    for line in lines:
+        about = line.scope.partition(":")[0]
+        families.setdefault(_FAMILIES.get(about, about), []).append(line)
+    return list(families.items())
+
+
 def _static_hashes() -> Mapping[str, str]:
     """The content hash of every static file: a changed file has a new address."""
     files = (resources.files("keystead.web") / "static").iterdir()
@@ -124,11 +144,13 @@ def _environment() -> Environment:
             "machine_time": machine_time,
             "spelled": spelled,
             "paragraphs": paragraphs,
+            "families": scope_families,
         }
     )
     environment.globals.update(
         {
             "static_url": static_url,
+            "worn": worn,
             "SIGN_IN_PATH": views.SIGN_IN_PATH,
             "SIGN_OUT_PATH": views.SIGN_OUT_PATH,
             "DEVICE_PATH": views.DEVICE_PATH,
