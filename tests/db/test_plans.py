@@ -37,6 +37,7 @@ ANSWERS_A_LIST: Final = {
     "audit.store.PAGE",
     "audit.store.PAGE_OF_ACTOR",
     "balance.store.LEDGER",
+    "balance.store.LEDGER_PAGE",
     "db.feed.END",
     "db.feed.SINCE",
     "db.follower._NEWEST",
@@ -72,6 +73,7 @@ SORTS: Final = READS_ALL | {
     # They answer with all that they sort.
     "accounts.store.MEMBERSHIPS_OF",
     "balance.store.LEDGER",
+    "balance.store.LEDGER_PAGE",
     "keys.store.APPS_OF_ORGANIZATION",
     "keys.store.KEYS_OF_APP",
     "keys.store.KEYS_OF_ORGANIZATION",

@@ -50,6 +50,29 @@ class LedgerEntry:
     created_at: int
 
 
+@dataclass(frozen=True, slots=True)
+class ToldEntry(LedgerEntry):
+    """A change of a balance with the user name of who made it."""
+
+    username: str
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerPlace:
+    """A place in a ledger, just after the entry of this time and id; the newest entries come first."""
+
+    created_at: int
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerPage:
+    """Some entries, the newest first, and where to go on; ``older`` is None when there is nothing before them."""
+
+    entries: tuple[ToldEntry, ...]
+    older: LedgerPlace | None
+
+
 class AddBalanceRequest(BaseModel):
     """What POST /balance/add reads. Members that are not listed are ignored."""
 

@@ -1,8 +1,10 @@
 """The use cases of the balance: reading it, and adding to it exactly once."""
 
+from typing import Final
+
 from keystead.audit.service import AuditLog
 from keystead.balance import rules, store
-from keystead.balance.models import BalanceNow, LedgerEntry, TopUp
+from keystead.balance.models import BalanceNow, LedgerEntry, LedgerPage, LedgerPlace, TopUp
 from keystead.balance.payments import Charge, PaymentProvider
 from keystead.db import Database, Transaction, UniqueViolation
 from keystead.db.engine import Reader
@@ -10,6 +12,9 @@ from keystead.kernel.clock import Clock
 from keystead.kernel.ids import new_id
 from keystead.kernel.principal import Principal
 from keystead.kernel.problems import PaymentRefused, Unavailable
+
+AFTER_ALL: Final = LedgerPlace(253_402_300_800, "")
+"""The place before which every entry stands: the Unix second in which the year 9999 has ended."""
 
 
 class Balance:
@@ -35,6 +40,14 @@ class Balance:
     async def ledger(self, organization_id: str) -> list[LedgerEntry]:
         """Return every change of an organization's balance, the oldest first; their sum is the balance."""
         return await self._db.all(store.LEDGER, {"organization_id": organization_id})
+
+    async def ledger_page(self, organization_id: str, before: LedgerPlace | None, most: int) -> LedgerPage:
+        """Return the newest changes of an organization's balance before a place; ``most`` of them at most."""
+        place = before or AFTER_ALL
+        asked = {"organization_id": organization_id, "created_at": place.created_at, "id": place.id, "most": most + 1}
+        found = await self._db.all(store.LEDGER_PAGE, asked)
+        older = LedgerPlace(found[most - 1].created_at, found[most - 1].id) if len(found) > most else None
+        return LedgerPage(tuple(found[:most]), older)
 
     async def add(
         self, principal: Principal, amount_cents: int, idempotency_key: str, *, address: str | None = None

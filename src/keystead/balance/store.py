@@ -2,12 +2,12 @@
 
 from typing import Final
 
-from sqlalchemy import bindparam, delete, select
+from sqlalchemy import BigInteger, Text, bindparam, delete, select, tuple_
 
-from keystead.balance.models import BalanceNow, LedgerEntry, TopUp
+from keystead.balance.models import BalanceNow, LedgerEntry, ToldEntry, TopUp
 from keystead.db import Command, Query, insert_into
 from keystead.db.statements import upsert
-from keystead.db.tables import balance, credit_line, granted_credit, ledger_entry, top_up
+from keystead.db.tables import balance, credit_line, granted_credit, ledger_entry, top_up, user
 
 BALANCE: Final = Query(
     select(balance.c.organization_id, balance.c.credit_cents).where(
@@ -28,6 +28,19 @@ LEDGER: Final = Query(
     .where(ledger_entry.c.organization_id == bindparam("organization_id"))
     .order_by(ledger_entry.c.created_at, ledger_entry.c.id),
     LedgerEntry,
+)
+# An organization makes few entries, by hand or with a program of its own: they are sorted when they are read.
+LEDGER_PAGE: Final = Query(
+    select(ledger_entry, user.c.username)
+    .join(user, user.c.id == ledger_entry.c.user_id)
+    .where(
+        ledger_entry.c.organization_id == bindparam("organization_id"),
+        tuple_(ledger_entry.c.created_at, ledger_entry.c.id)
+        < tuple_(bindparam("created_at", type_=BigInteger), bindparam("id", type_=Text)),
+    )
+    .order_by(ledger_entry.c.created_at.desc(), ledger_entry.c.id.desc())
+    .limit(bindparam("most")),
+    ToldEntry,
 )
 
 # Quietly nothing where the same payment was begun already: it is the one to go on with.
