@@ -14,6 +14,7 @@ from typing import Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from keystead.kernel.colors import Theme
 from keystead.kernel.ids import new_id
 from keystead.mail.models import Letter, MailError
 
@@ -29,7 +30,7 @@ _ENVIRONMENT: Final = Environment(
 )
 
 
-def compose(letter: Letter, *, product_name: str, sender: str, now: int) -> EmailMessage:
+def compose(letter: Letter, *, product_name: str, sender: str, theme: Theme, now: int) -> EmailMessage:
     """Return the e-mail of a letter. ``now`` is in Unix seconds. Raises MailError for an address that is none.
 
     ``Auto-Submitted`` keeps programs that answer letters from answering this one (RFC 3834, section 5).
@@ -42,7 +43,9 @@ def compose(letter: Letter, *, product_name: str, sender: str, now: int) -> Emai
     message["Message-ID"] = f"<{new_id()}@{_ascii_domain(sender)}>"
     message["Auto-Submitted"] = "auto-generated"
     _set_text(message, plain_text(letter, product_name))
-    html = _ENVIRONMENT.get_template("letter.html").render(letter=letter, product_name=_one_line(product_name))
+    html = _ENVIRONMENT.get_template("letter.html").render(
+        letter=letter, product_name=_one_line(product_name), theme=theme
+    )
     message.add_alternative(html, subtype="html", cte="quoted-printable")
     return message
 

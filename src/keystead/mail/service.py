@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from keystead.kernel.clock import Clock, SystemClock
+from keystead.kernel.colors import theme_of
 from keystead.kernel.secrets import Secret
 from keystead.kernel.settings import Settings
 from keystead.mail.messages import compose
@@ -31,6 +32,7 @@ class Mailer:
         self._server = read_url(Secret(url.get_secret_value())) if url is not None and settings.mail_from else None
         self._product_name = settings.product_name
         self._sender = settings.mail_from
+        self._theme = theme_of(settings.accent_color)
         self._clock = clock or SystemClock()
         self._pauses = pauses
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="mail")
@@ -97,5 +99,7 @@ class Mailer:
     def _hand_in(self, letter: Letter) -> None:
         if self._server is None:
             raise MailError("No mail server is set. Set KEYSTEAD_SMTP_URL and KEYSTEAD_MAIL_FROM.")
-        message = compose(letter, product_name=self._product_name, sender=self._sender, now=self._clock.now())
+        message = compose(
+            letter, product_name=self._product_name, sender=self._sender, theme=self._theme, now=self._clock.now()
+        )
         self._server.send(message, "" if letter.button is None else letter.button[1].reveal())

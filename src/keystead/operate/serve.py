@@ -33,6 +33,7 @@ from keystead.kernel.settings import FILE_NAME, Settings, load_settings
 from keystead.operate.http_server import Protocol, Server
 from keystead.operate.installation import ADDRESS_FILE, plain_errors, read_settings
 from keystead.operate.logs import configure_logs
+from keystead.web.brand import read_brand
 
 _PLAN: Final = "_KEYSTEAD_SERVE"
 _READY_WITHIN: Final = 60
@@ -70,6 +71,7 @@ def serve(data: Path, host: str, port: int, workers: int, dev: bool) -> None:
         listening = _listen(host, port)
         settings = _settings(data, host, listening.getsockname()[1], dev=dev)
         _check_certificate(settings)
+        read_brand(settings)  # stops here when the logo cannot be used
         configure_logs(settings.log_level, settings.api_key_prefix)
         open_services(data, settings, SystemClock()).close()  # migrates, and stops here when something is wrong
     if dev:

@@ -18,6 +18,7 @@ from keystead.oauth.connected import ConnectedDevices
 from keystead.oauth.service import OAuth
 from keystead.sessions.service import Sessions
 from keystead.tokens.service import SigningKeys, Tokens
+from keystead.web.brand import BrandFiles, read_brand, wear
 from keystead.web.device import DevicePages
 from keystead.web.frame import Frames
 from keystead.web.routes import PageRoutes
@@ -56,7 +57,10 @@ class Rooms:
 def pages(rooms: Rooms) -> list[Pages]:
     """Return every page."""
     frames = Frames(sessions=rooms.sessions, accounts=rooms.accounts, settings=rooms.settings, clock=rooms.clock)
+    brand = read_brand(rooms.settings)
+    wear(brand)
     return [
+        BrandFiles(brand),
         PageRoutes(sessions=rooms.sessions, settings=rooms.settings),
         DevicePages(
             oauth=rooms.oauth,
