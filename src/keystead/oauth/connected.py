@@ -1,19 +1,26 @@
 """What a person signed in and can sign out again: their own grants, as the Account API and the pages show them."""
 
+import json
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import bindparam, delete, select
+from sqlalchemy import JSON, Text, bindparam, column, delete, func, select
 
 from keystead.db import Database, Query, Transaction
-from keystead.db.tables import client, oauth_grant, organization
+from keystead.db.tables import audit_event, client, oauth_grant, organization
 from keystead.kernel.clock import Clock
-from keystead.kernel.principal import Principal
+from keystead.kernel.principal import Method, Principal
 from keystead.kernel.problems import NotFound
 from keystead.oauth.grants import Grants
 from keystead.oauth.store import GrantOwner
 
 _grant = oauth_grant.c
+_event = audit_event.c
+
+ALARM_LASTS: Final = 30 * 86_400
+"""Seconds for which a person is told that one of their sign-ins was ended because a copy of its token was used."""
+MOST_ALARMS: Final = 20
+_NO_DEVICE: Final = "You have no device with this id that is signed in."
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +43,50 @@ class ConnectedDevice:
     refresh_expires_at: int
 
 
-_MINE: Final = (
+@dataclass(frozen=True, slots=True)
+class ReuseAlarm:
+    """A sign-in that was ended because a spent refresh token was presented again (RFC 9700, section 4.14.2).
+
+    ``at`` is when, in Unix seconds, ``address`` where the copy was used; the client's name and machine are empty when
+    an operator has deleted the client since.
+    """
+
+    grant_id: str
+    at: int
+    address: str
+    organization: str
+    client_name: str
+    platform: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Reuse:
+    """The event of the audit log behind an alarm; ``detail`` names the client."""
+
+    grant_id: str
+    at: int
+    address: str | None
+    organization: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class _ClientName:
+    """What a client calls itself."""
+
+    id: str
+    name: str
+    platform: str
+
+
+_EVERYWHERE: Final = (
     _grant.user_id == bindparam("user_id"),
-    _grant.organization_id == bindparam("organization_id"),
     _grant.ended_at.is_(None),
     _grant.expires_at > bindparam("now"),
     _grant.refresh_expires_at > bindparam("now"),
 )
-DEVICES_OF: Final = Query(
+_MINE: Final = (*_EVERYWHERE, _grant.organization_id == bindparam("organization_id"))
+_DEVICES: Final = (
     select(
         _grant.id,
         client.c.name.label("client_name"),
@@ -58,20 +101,45 @@ DEVICES_OF: Final = Query(
     )
     .join(client, client.c.id == _grant.client_id)
     .join(organization, organization.c.id == _grant.organization_id)
-    .where(*_MINE)
-    .order_by(_grant.created_at, _grant.id),
-    ConnectedDevice,
 )
+_IN_ORDER: Final = (_grant.created_at, _grant.id)
+DEVICES_OF: Final = Query(_DEVICES.where(*_MINE).order_by(*_IN_ORDER), ConnectedDevice)
+DEVICES_EVERYWHERE: Final = Query(_DEVICES.where(*_EVERYWHERE).order_by(*_IN_ORDER), ConnectedDevice)
+DEVICE_BY_ID: Final = Query(_DEVICES.where(_grant.id == bindparam("grant_id"), *_EVERYWHERE), ConnectedDevice)
+_ENDED: Final = (_grant.user_id, _grant.organization_id, _grant.client_id)
 END_MINE: Final = Query(
-    delete(oauth_grant)
-    .where(_grant.id == bindparam("grant_id"), *_MINE)
-    .returning(_grant.user_id, _grant.organization_id, _grant.client_id),
-    GrantOwner,
+    delete(oauth_grant).where(_grant.id == bindparam("grant_id"), *_MINE).returning(*_ENDED), GrantOwner
+)
+END_ANYWHERE: Final = Query(
+    delete(oauth_grant).where(_grant.id == bindparam("grant_id"), *_EVERYWHERE).returning(*_ENDED), GrantOwner
+)
+# The audit log outlives the grant, whose row goes when it would have expired.
+_REUSES: Final = Query(
+    select(
+        _event.target.label("grant_id"),
+        _event.at,
+        _event.address,
+        organization.c.display_name.label("organization"),
+        _event.detail,
+    )
+    .join(organization, organization.c.id == _event.organization_id)
+    .where(
+        _event.actor_id == bindparam("user_id"),
+        _event.at > bindparam("since"),
+        _event.type == "grant:reuse",
+    )
+    .order_by(_event.at.desc(), _event.id.desc())
+    .limit(MOST_ALARMS),
+    _Reuse,
+)
+_named = func.json_each(bindparam("ids", type_=JSON)).table_valued(column("key", Text), name="named")
+_CLIENT_NAMES: Final = Query(
+    select(client.c.id, client.c.name, client.c.platform).where(client.c.id.in_(select(_named.c.key))), _ClientName
 )
 
 
 class ConnectedDevices:
-    """The devices and programs of a person in one organization."""
+    """The devices and programs of a person."""
 
     def __init__(self, *, db: Database, clock: Clock, grants: Grants) -> None:
         """``grants`` ends what hangs on what is signed out."""
@@ -80,28 +148,71 @@ class ConnectedDevices:
         self._grants = grants
 
     async def list_own(self, principal: Principal) -> list[ConnectedDevice]:
-        """Return what is signed in, the oldest first."""
+        """Return what is signed in to the principal's organization, the oldest first."""
         return await self._db.all(DEVICES_OF, self._mine(principal))
+
+    async def list_everywhere(self, user_id: str) -> list[ConnectedDevice]:
+        """Return what a person has signed in, to whichever of their organizations, the oldest first."""
+        return await self._db.all(DEVICES_EVERYWHERE, self._everywhere(user_id))
+
+    async def find(self, user_id: str, grant_id: str) -> ConnectedDevice:
+        """Return one of what a person has signed in. Raises NotFound for any other id."""
+        found = await self._db.one(DEVICE_BY_ID, {**self._everywhere(user_id), "grant_id": grant_id})
+        if found is None:
+            raise NotFound(_NO_DEVICE)
+        return found
+
+    async def alarms(self, user_id: str) -> list[ReuseAlarm]:
+        """Return which of a person's sign-ins ended within ``ALARM_LASTS`` because of a copy, the newest first (R3)."""
+        since = self._clock.now() - ALARM_LASTS
+        reuses = [
+            (one, _client_in(one.detail)) for one in await self._db.all(_REUSES, {"user_id": user_id, "since": since})
+        ]
+        if not reuses:
+            return []
+        ids = json.dumps({client_id: 0 for _, client_id in reuses})
+        clients = {one.id: one for one in await self._db.all(_CLIENT_NAMES, {"ids": ids})}
+        unknown = _ClientName("", "", "")
+        return [
+            ReuseAlarm(
+                grant_id=one.grant_id,
+                at=one.at,
+                address=one.address or "",
+                organization=one.organization,
+                client_name=clients.get(client_id, unknown).name,
+                platform=clients.get(client_id, unknown).platform,
+            )
+            for one, client_id in reuses
+        ]
 
     async def sign_out(self, principal: Principal, grant_id: str, *, address: str | None = None) -> None:
         """End one of the principal's own grants, as the revoke endpoint does: it cannot be refreshed any more.
 
         Short-term tokens that were made under it end as well; an access token lives on until it expires. Raises
-        NotFound for any other id.
+        NotFound for any other id. A browser session may end what is signed in to any of the person's organizations,
+        because that is what the page shows; a token may not reach beyond its own.
         """
+        anywhere = principal.method is Method.SESSION
+        parameters = self._everywhere(principal.identity.user_id) if anywhere else self._mine(principal)
 
         async def work(tx: Transaction) -> None:
-            owner = await tx.one(END_MINE, {**self._mine(principal), "grant_id": grant_id})
+            owner = await tx.one(END_ANYWHERE if anywhere else END_MINE, {**parameters, "grant_id": grant_id})
             if owner is None:
-                raise NotFound("You have no device with this id that is signed in.")
+                raise NotFound(_NO_DEVICE)
             await self._grants.record_end(tx, "grant:revoke", grant_id, owner, address)
 
         await self._db.write(work)
 
     def _mine(self, principal: Principal) -> dict[str, str | int]:
-        identity = principal.identity
         return {
-            "user_id": identity.user_id,
-            "organization_id": identity.organization_id,
-            "now": self._clock.now(),
+            **self._everywhere(principal.identity.user_id),
+            "organization_id": principal.identity.organization_id,
         }
+
+    def _everywhere(self, user_id: str) -> dict[str, str | int]:
+        return {"user_id": user_id, "now": self._clock.now()}
+
+
+def _client_in(detail: str) -> str:
+    """Return the id of the client that an event of the audit log names."""
+    return str(json.loads(detail).get("client_id", ""))
