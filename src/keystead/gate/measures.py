@@ -13,7 +13,11 @@ MULTIPROCESS_DIRECTORY: Final = "PROMETHEUS_MULTIPROC_DIR"
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 SETTLE_EVERY: Final = 1
 """Seconds after which the other workers' files know of what one worker counted."""
-_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+EDGES: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+"""The seconds at which one bucket of the histogram ends and the next begins; the last bucket has no end."""
+PEOPLE: Final = frozenset({"account", "union", "page"})
+"""Surfaces whose answers nobody holds back on purpose, as device polls are."""
+_CLASSES: Final = 5
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
@@ -23,6 +27,8 @@ class Tally:
 
     counter: Counter
     number: int = 0
+    told: int = 0
+    """How many it was told of."""
 
 
 @dataclass(slots=True)
@@ -31,7 +37,21 @@ class Durations:
 
     histogram: "_Histogram"
     seconds: float = 0.0
-    numbers: list[int] = field(default_factory=lambda: [0] * (len(_BUCKETS) + 1))
+    numbers: list[int] = field(default_factory=lambda: [0] * (len(EDGES) + 1))
+    told: list[int] = field(default_factory=lambda: [0] * (len(EDGES) + 1))
+    """How many of each bucket it was told of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What this process has counted since it began.
+
+    ``answers`` of each class of status, from 1xx to 5xx; ``timed`` answers to people in each bucket of ``EDGES``, and
+    beyond the last.
+    """
+
+    answers: tuple[int, ...]
+    timed: tuple[int, ...]
 
 
 class _Histogram(Histogram):
@@ -61,7 +81,7 @@ class Measures:
         )  # fmt: skip
         self._seconds = _Histogram(
             "keystead_request_seconds", "Time to answer, by surface; held polls included.", ("surface",),
-            buckets=_BUCKETS, registry=self._registry,
+            buckets=EDGES, registry=self._registry,
         )  # fmt: skip
         self._waiting = Gauge(
             "keystead_polls_held", "Device polls that wait for a decision.", registry=self._registry,
@@ -98,7 +118,7 @@ class Measures:
         if found is None:
             found = self._durations[surface] = Durations(self._seconds.labels(surface))
         found.seconds += seconds
-        found.numbers[bisect_left(_BUCKETS, seconds)] += 1
+        found.numbers[bisect_left(EDGES, seconds)] += 1
 
     def settle(self) -> None:
         """Tell Prometheus's counters of all that was counted since the last time, and its gauges how things stand."""
@@ -108,11 +128,23 @@ class Measures:
             number, tally.number = tally.number, 0
             if number:
                 tally.counter.inc(number)
+                tally.told += number
         for durations in self._durations.values():
             numbers, durations.numbers = durations.numbers, [0] * len(durations.numbers)
             if any(numbers):
                 durations.histogram.add(numbers, durations.seconds)
                 durations.seconds = 0.0
+                durations.told = [told + number for told, number in zip(durations.told, numbers, strict=True)]
+
+    def totals(self) -> Totals:
+        """Return what this process has counted since it began, whatever other workers did."""
+        self.settle()
+        answers = [0] * _CLASSES
+        for (_, _, status), tally in self._tallies.items():
+            if 1 <= status // 100 <= _CLASSES:  # 0 is an answer that was never begun
+                answers[status // 100 - 1] += tally.told
+        timed = [durations.told for surface, durations in self._durations.items() if surface in PEOPLE]
+        return Totals(tuple(answers), tuple(map(sum, zip([0] * (len(EDGES) + 1), *timed, strict=True))))
 
     async def settle_for_ever(self) -> None:
         """Settle every second until cancelled, and then a last time."""
@@ -126,8 +158,13 @@ class Measures:
     def text(self) -> bytes:
         """Return everything in Prometheus's text format."""
         self.settle()
-        if MULTIPROCESS_DIRECTORY not in os.environ:
+        if not several_workers():
             return generate_latest(self._registry)
         together = CollectorRegistry()
         multiprocess.MultiProcessCollector(together)  # type: ignore[no-untyped-call]
         return generate_latest(together)
+
+
+def several_workers() -> bool:
+    """Tell whether this process is one of several that serve together and count through files."""
+    return MULTIPROCESS_DIRECTORY in os.environ
