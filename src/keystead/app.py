@@ -130,7 +130,14 @@ def build_services(settings: Settings, clock: Clock, db: Database, keys: Install
     accounts = Accounts(db=db, clock=clock, audit=audit, passwords=passwords, settings=settings)
     factors = Factors(db=db, clock=clock, keys=keys, settings=settings, audit=audit)
     sessions = Sessions(
-        db=db, clock=clock, keys=keys, settings=settings, accounts=accounts, audit=audit, limiter=limiter
+        db=db,
+        clock=clock,
+        keys=keys,
+        settings=settings,
+        accounts=accounts,
+        audit=audit,
+        limiter=limiter,
+        factors=factors,
     )
     api_keys = Keys(db=db, clock=clock, keys=keys, settings=settings, accounts=accounts, audit=audit)
     signing_keys = SigningKeys(db=db, clock=clock, keys=keys, settings=settings, audit=audit)

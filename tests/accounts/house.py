@@ -15,6 +15,7 @@ from keystead.audit.service import AuditLog
 from keystead.db import Command, Query, Transaction
 from keystead.db.installation import Keys
 from keystead.db.tables import audit_event, user
+from keystead.factors.service import Factors
 from keystead.kernel.scopes import Role
 from keystead.kernel.secrets import Secret
 from keystead.kernel.settings import Settings
@@ -43,6 +44,7 @@ class House:
     db: OpenDatabase
     audit: AuditLog
     accounts: Accounts
+    factors: Factors
     sessions: Sessions
 
     async def add_ada(self, *, password: Secret | None = PASSWORD, organization: str | None = "acme") -> str:
@@ -84,6 +86,7 @@ def open_house(directory: Path, *, cost: Cost = CHEAP, **settings: Any) -> Itera
     audit = AuditLog(clock=clock)
     passwords = PasswordHasher(parallel=2, waiting=8, cost=cost)
     accounts = Accounts(db=db, clock=clock, audit=audit, passwords=passwords, settings=chosen)
+    factors = Factors(db=db, clock=clock, keys=keys, settings=chosen, audit=audit)
     sessions = Sessions(
         db=db,
         clock=clock,
@@ -92,9 +95,10 @@ def open_house(directory: Path, *, cost: Cost = CHEAP, **settings: Any) -> Itera
         accounts=accounts,
         audit=audit,
         limiter=Limiter(chosen, clock),
+        factors=factors,
     )
     try:
-        yield House(directory, clock, chosen, keys, db, audit, accounts, sessions)
+        yield House(directory, clock, chosen, keys, db, audit, accounts, factors, sessions)
     finally:
         passwords.close()
         db.close()

@@ -14,12 +14,13 @@ class Organization:
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """An organization that a person belongs to, and their role in it."""
+    """An organization that a person belongs to, their role in it, and whether it asks for a second factor (0 or 1)."""
 
     organization_id: str
     organization: str
     organization_display_name: str
     role: str
+    second_factor_required: int = 0
 
 
 @dataclass(frozen=True, slots=True)

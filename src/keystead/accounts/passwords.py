@@ -74,7 +74,8 @@ class PasswordHasher:
     async def hash(self, password: Secret) -> str:
         """Return the hash of a password, with its salt and parameters in it. Raises RateLimited.
 
-        Only somebody who is signed in, or the operator, sets a password: they wait in the queue of the known.
+        Only the operator, somebody who is signed in, and somebody whom a letter let in sets a password: they wait in
+        the queue of the known.
         """
         text = normal_password(password).reveal()
         return await self._run(lambda: self._argon2.hash(text), known=True)

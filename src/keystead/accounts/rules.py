@@ -36,6 +36,12 @@ def check_name(text: str, field: str, thing: str) -> str:
     return text
 
 
+def slug_of(display_name: str) -> str:
+    """Return a name that an organization may have, made of the one that people are shown: "Acme Inc." is "acme-inc"."""
+    plain = normalize("NFKD", display_name).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:LONGEST_NAME].strip("-") or "organization"
+
+
 def check_display_name(text: str, field: str) -> str:
     """Return a name that people are shown, without blanks around it. Raises InvalidParameters."""
     shown = normalize("NFC", text).strip()

@@ -2,7 +2,14 @@
 
 from keystead.accounts.models import Membership, NewUser, Organization, User
 from keystead.accounts.passwords import PasswordHasher, Verdict
-from keystead.accounts.rules import check_display_name, check_email, check_name, check_new_password, normal_name
+from keystead.accounts.rules import (
+    check_display_name,
+    check_email,
+    check_name,
+    check_new_password,
+    normal_name,
+    slug_of,
+)
 from keystead.accounts.store import (
     IDENTITY,
     INSERT_MEMBERSHIP,
@@ -18,6 +25,7 @@ from keystead.accounts.store import (
 )
 from keystead.audit.service import AuditLog
 from keystead.db import Database, Transaction, UniqueViolation
+from keystead.db.engine import Reader
 from keystead.kernel.clock import Clock
 from keystead.kernel.ids import new_id
 from keystead.kernel.principal import Identity
@@ -54,31 +62,29 @@ class Accounts:
         organization_id = new_id()
 
         async def work(tx: Transaction) -> None:
-            row = {
-                "id": organization_id,
-                "name": name,
-                "display_name": shown,
-                "longest_key_life": None,
-                "second_factor_required": 0,
-                "created_at": self._clock.now(),
-            }
-            await tx.run(INSERT_ORGANIZATION, row)
-            await self._audit.record(
-                tx,
-                "organization:create",
-                actor_id=actor_id,
-                organization_id=organization_id,
-                target=organization_id,
-                address=address,
-                name=name,
-            )
+            row = _organization_row(organization_id, name, shown, self._clock.now())
+            await self._add_organization(tx, row, actor_id=actor_id, address=address)
 
         try:
             await self._db.write(work)
         except UniqueViolation:
             sentence = f"There is already an organization called '{name}'. Choose another name."
-            raise Conflict(sentence, fields=[FieldProblem("body", "name", "taken", sentence)]) from None
+            raise _taken("name", sentence) from None
         return organization_id
+
+    async def _add_organization(
+        self, tx: Transaction, row: dict[str, str | int | None], *, actor_id: str | None, address: str | None
+    ) -> None:
+        await tx.run(INSERT_ORGANIZATION, row)
+        await self._audit.record(
+            tx,
+            "organization:create",
+            actor_id=actor_id,
+            organization_id=str(row["id"]),
+            target=str(row["id"]),
+            address=address,
+            name=str(row["name"]),
+        )
 
     async def create_user(
         self,
@@ -159,10 +165,41 @@ class Accounts:
     async def taken(self, new: NewUser) -> Conflict:
         """Return the problem of a new user whose name or e-mail address somebody has."""
         if await self._db.one(USER_BY_USERNAME, {"username": new.username}):
-            sentence = f"There is already a user called '{new.username}'."
-            return Conflict(sentence, fields=[FieldProblem("body", "username", "taken", sentence)])
-        sentence = f"There is already a user with the e-mail address '{new.email}'."
-        return Conflict(sentence, fields=[FieldProblem("body", "email", "taken", sentence)])
+            return _taken("username", f"There is already a user called '{new.username}'.")
+        return _taken("email", f"There is already a user with the e-mail address '{new.email}'.")
+
+    async def sign_up(
+        self, *, email: str, username: str, name: str, password: Secret, organization: str, address: str | None = None
+    ) -> str:
+        """Make a person whose e-mail address is proven, and an organization that they own, and return the person's id.
+
+        ``organization`` is its name for people; its slug is made of that. All is made in one transaction, or nothing.
+        Raises InvalidParameters with the field that does not fit, Conflict with the field that somebody has, and
+        RateLimited.
+        """
+        company = check_display_name(organization, "organization")
+        check_display_name(name, "name")
+        if await self._db.one(USER_BY_USERNAME, {"username": username}) is not None:
+            raise _taken("username", f"There is already a user called '{username}'.")  # before it costs a hash
+        new = await self.new_user(username=username, email=email, password=password, name=name)
+        organization_id, slug = new_id(), slug_of(company)
+        for free in (slug, f"{slug[:50]}-{organization_id[-8:]}"):
+            row = _organization_row(organization_id, free, company, self._clock.now())
+
+            async def work(tx: Transaction, row: dict[str, str | int | None] = row) -> None:
+                await self.add_user(tx, new, actor_id=new.id, address=address)
+                await self._add_organization(tx, row, actor_id=new.id, address=address)
+                await self.join(tx, new.id, organization_id, Role.OWNER, actor_id=new.id, address=address)
+
+            try:
+                await self._db.write(work)
+            except UniqueViolation:
+                by_name = {"username": new.username}
+                if await self._db.one(USER_BY_USERNAME, by_name) or await self.user_by_name(new.email):
+                    raise await self.taken(new) from None
+            else:
+                return new.id
+        raise _taken("organization", "Choose another name for the organization.")
 
     async def add_membership(
         self, user_id: str, organization_id: str, role: Role, *, actor_id: str | None = None
@@ -195,9 +232,17 @@ class Accounts:
             return await self._db.one(USER_BY_EMAIL, {"email": name})
         return await self._db.one(USER_BY_USERNAME, {"username": name})
 
-    async def memberships_of(self, user_id: str) -> list[Membership]:
+    async def user_by_id(self, user_id: str, reader: Reader | None = None) -> User | None:
+        """Return the user with this id, or None; within a transaction when that is the ``reader``."""
+        return await (reader or self._db).one(USER_BY_ID, {"user_id": user_id})
+
+    def normal_email(self, typed: str) -> str:
+        """Return an e-mail address as it is stored. Raises InvalidParameters for what cannot be one."""
+        return check_email(typed)
+
+    async def memberships_of(self, user_id: str, reader: Reader | None = None) -> list[Membership]:
         """Return the organizations that a user belongs to, the earliest membership first."""
-        return await self._db.all(MEMBERSHIPS_OF, {"user_id": user_id})
+        return await (reader or self._db).all(MEMBERSHIPS_OF, {"user_id": user_id})
 
     async def identity(self, user_id: str, organization_id: str) -> Identity | None:
         """Return who a user is in an organization, or None for a disabled user and for one who is no member."""
@@ -289,3 +334,18 @@ class Accounts:
             address=address,
             role=role.value,
         )
+
+
+def _organization_row(organization_id: str, name: str, display_name: str, now: int) -> dict[str, str | int | None]:
+    return {
+        "id": organization_id,
+        "name": name,
+        "display_name": display_name,
+        "longest_key_life": None,
+        "second_factor_required": 0,
+        "created_at": now,
+    }
+
+
+def _taken(field: str, sentence: str) -> Conflict:
+    return Conflict(sentence, fields=[FieldProblem("body", field, "taken", sentence)])

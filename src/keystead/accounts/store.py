@@ -30,6 +30,7 @@ MEMBERSHIPS_OF: Final = Query(
         organization.c.name.label("organization"),
         organization.c.display_name.label("organization_display_name"),
         membership.c.role,
+        organization.c.second_factor_required,
     )
     .join(organization, organization.c.id == membership.c.organization_id)
     .where(membership.c.user_id == bindparam("user_id"))

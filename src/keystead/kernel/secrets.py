@@ -24,6 +24,8 @@ LONGEST_UNBROKEN_KEY: Final = 56
 _FEWEST_KEY_CHARACTERS: Final = 18  # 62**18 > 2**107
 
 SESSION_PREFIX: Final = "kss_"
+INVITATION_PREFIX: Final = "ksi_"
+STEP_PREFIX: Final = "kst_"
 DEVICE_CODE_PREFIX: Final = "pwd_"
 REFRESH_TOKEN_PREFIX: Final = "pwr_"  # noqa: S105 - a public prefix, not a secret
 

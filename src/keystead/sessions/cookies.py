@@ -9,10 +9,17 @@ from starlette.responses import Response
 
 from keystead.kernel.secrets import Secret
 from keystead.sessions.models import SignedIn
-from keystead.sessions.rules import DEVICE_LIFETIME
+from keystead.sessions.rules import DEVICE_LIFETIME, STEP_LIFETIME
 
 SESSION_COOKIE: Final = "cloud.sso"
 DEVICE_COOKIE: Final = "keystead.device"
+STEP_COOKIE: Final = "cloud.step"
+ENTRANCE_COOKIE: Final = "cloud.entrance"
+INVITATION_COOKIE: Final = "cloud.invitation"
+STEP_PATH: Final = "/sign-in"
+INVITATION_PATH: Final = "/invitations"
+INVITATION_REMEMBERED: Final = 3_600
+"""Seconds for which a browser remembers which invitation somebody came for, while they sign in."""
 
 _GUARDS: Final[dict[str, Any]] = {"path": "/", "secure": True, "httponly": True, "samesite": "lax"}
 
@@ -26,6 +33,33 @@ def set_cookies(response: Response, signed_in: SignedIn, *, lifetime: int) -> No
 def clear_session_cookie(response: Response) -> None:
     """Take the session from the browser. The device stays known."""
     response.delete_cookie(SESSION_COOKIE, **_GUARDS)
+
+
+def set_step_cookie(response: Response, step: Secret) -> None:
+    """Give the browser the step of its sign-in. Only the pages of signing in see it."""
+    guards = _GUARDS | {"path": STEP_PATH}
+    response.set_cookie(STEP_COOKIE, step.reveal(), max_age=STEP_LIFETIME, **guards)
+
+
+def clear_step_cookie(response: Response) -> None:
+    """Take the step from the browser."""
+    response.delete_cookie(STEP_COOKIE, **(_GUARDS | {"path": STEP_PATH}))
+
+
+def set_entrance_cookie(response: Response, browser: str) -> None:
+    """Give the browser a name by which only it can use what it was asked on the page for passkeys."""
+    response.set_cookie(ENTRANCE_COOKIE, browser, max_age=STEP_LIFETIME, **(_GUARDS | {"path": STEP_PATH}))
+
+
+def set_invitation_cookie(response: Response, invitation: Secret) -> None:
+    """Let the browser remember which invitation the person came for, so that no address has to carry it (W9)."""
+    guards = _GUARDS | {"path": INVITATION_PATH}
+    response.set_cookie(INVITATION_COOKIE, invitation.reveal(), max_age=INVITATION_REMEMBERED, **guards)
+
+
+def clear_invitation_cookie(response: Response) -> None:
+    """Take the invitation from the browser."""
+    response.delete_cookie(INVITATION_COOKIE, **(_GUARDS | {"path": INVITATION_PATH}))
 
 
 def _set(response: Response, name: str, value: Secret, lifetime: int) -> None:

@@ -1,6 +1,7 @@
 """The records and bodies of the sessions room."""
 
 from dataclasses import dataclass
+from enum import Enum
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
@@ -15,6 +16,110 @@ class SignedIn:
     session_id: str
     secret: Secret
     device_cookie: Secret
+
+
+@dataclass(frozen=True, slots=True)
+class StepNeeded:
+    """A right password that is not enough. ``step`` is the value of the cookie with which the next page is reached.
+
+    There the person shows a second factor or, with ``enrol``, sets one up, because their organization asks for it.
+    """
+
+    step: Secret
+    enrol: bool
+
+
+class Refused(Enum):
+    """Why a step of a sign-in led nowhere."""
+
+    WRONG = "what was shown is not right; it may be tried again"
+    OVER = "the sign-in has ended: it is too old, was finished, had too many tries, or something changed meanwhile"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Visit:
+    """The browser that wants a session: from where it asks, what it calls itself, and the cookies that it brought.
+
+    ``previous`` is the session that it already had, which is dead once another one begins (W2).
+    """
+
+    address: str
+    user_agent: str = ""
+    device_cookie: str | None = None
+    previous: Secret | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    """What is drawn at random for a session before the transaction that begins it."""
+
+    session_id: str
+    secret: Secret
+    device_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A sign-in that is not finished. Times are in Unix seconds."""
+
+    id: str
+    user_id: str | None
+    attempts: int
+    created_at: int
+    expires_at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenStep:
+    """What the page of a step shows. ``enrol`` tells that the person has no second factor and must set one up."""
+
+    step_id: str
+    user_id: str
+    username: str
+    enrol: bool
+    totp: bool = False
+    passkeys: bool = False
+    recovery_codes: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PasskeyQuestion:
+    """What a browser asks its passkeys: the options as JSON, and the token that comes back with their answer."""
+
+    options: str
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    """A second factor that was set up within a sign-in: the recovery codes, shown this once, and the session.
+
+    Without a session the person signs in once more.
+    """
+
+    recovery_codes: tuple[Secret, ...]
+    signed_in: SignedIn | None
+
+
+@dataclass(frozen=True, slots=True)
+class KeptSession:
+    """What a session hands on to the one that takes its place. Times are in Unix seconds."""
+
+    id: str
+    user_id: str
+    organization_id: str
+    created_at: int
+    expires_at: int
+    user_agent: str
+    second_factor: int
+
+
+@dataclass(frozen=True, slots=True)
+class SignUpLink:
+    """What the link of a sign-up says: whose address it proves, and where the person was going."""
+
+    email: str
+    next_path: str
 
 
 @dataclass(frozen=True, slots=True)

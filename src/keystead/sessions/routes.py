@@ -17,6 +17,7 @@ from keystead.kernel.problems import (
     InvalidParameters,
     InvalidRequest,
     RateLimited,
+    SecondFactorRequired,
     TwoCredentials,
     Unauthenticated,
     UnsupportedMediaType,
@@ -68,7 +69,14 @@ class SessionRoutes:
             responses={
                 204: {"headers": _COOKIE_SET},
                 **documented(
-                    *ANYWHERE, WrongSignIn, CrossSite, Forbidden, UnsupportedMediaType, InvalidParameters, RateLimited
+                    *ANYWHERE,
+                    WrongSignIn,
+                    CrossSite,
+                    Forbidden,
+                    SecondFactorRequired,
+                    UnsupportedMediaType,
+                    InvalidParameters,
+                    RateLimited,
                 ),
             },
             openapi_extra=_BODY,
@@ -88,7 +96,10 @@ class SessionRoutes:
         return router
 
     async def sign_in(self, request: Request) -> Response:
-        """Begin a session and set its cookie, ``cloud.sso``. A session that the browser had before is ended."""
+        """Begin a session and set its cookie, ``cloud.sso``. A session that the browser had before is ended.
+
+        People with a second factor, and members of an organization that asks for one, sign in on the page in a browser.
+        """
         check_same_site(request.headers, self._public_url)
         body = await _read_sign_in(request)
         previous = request.cookies.get(SESSION_COOKIE)

@@ -1,24 +1,41 @@
 """The use cases of sessions: signing in and out, knowing a session again, forms, and a password that ends them all."""
 
 import logging
-import secrets
 from collections.abc import Sequence
 from dataclasses import replace
 
-from keystead.accounts.models import Membership, User
+from keystead.accounts.models import User
 from keystead.accounts.service import Accounts
 from keystead.audit.service import AuditLog
 from keystead.db import Database, Transaction
 from keystead.db.installation import Keys
+from keystead.factors.service import Factors
 from keystead.kernel.clock import Clock
-from keystead.kernel.ids import new_id
 from keystead.kernel.principal import Identity, Method, Principal
-from keystead.kernel.problems import Forbidden, NotFound, WrongSignIn
+from keystead.kernel.problems import (
+    FieldProblem,
+    Forbidden,
+    InvalidParameters,
+    NotFound,
+    SecondFactorRequired,
+    Unauthenticated,
+    WrongSignIn,
+)
 from keystead.kernel.scopes import ROLE_SCOPES, Role
-from keystead.kernel.secrets import SESSION_PREFIX, Secret, is_opaque, keyed_hash, new_opaque
+from keystead.kernel.secrets import SESSION_PREFIX, Secret, is_opaque, keyed_hash
 from keystead.kernel.settings import Settings
 from keystead.sessions import ending, rules, store
-from keystead.sessions.models import BrowserSession, Device, EndedSession, SignedIn
+from keystead.sessions.beginnings import Beginnings
+from keystead.sessions.models import (
+    BrowserSession,
+    Device,
+    EndedSession,
+    KeptSession,
+    SignedIn,
+    StepNeeded,
+    Visit,
+)
+from keystead.sessions.steps import NO_ORGANIZATION, SignInSteps
 from keystead.wire.limiter import Limiter, limit_key_of_address
 
 _log = logging.getLogger(__name__)
@@ -37,6 +54,7 @@ class Sessions:
         accounts: Accounts,
         audit: AuditLog,
         limiter: Limiter,
+        factors: Factors,
     ) -> None:
         """Take the lifetimes from ``settings``."""
         self._db = db
@@ -47,6 +65,17 @@ class Sessions:
         self._accounts = accounts
         self._audit = audit
         self._limiter = limiter
+        self._factors = factors
+        self._beginnings = Beginnings(clock=clock, keys=keys, settings=settings, audit=audit)
+        self.steps = SignInSteps(
+            db=db,
+            clock=clock,
+            keys=keys,
+            accounts=accounts,
+            factors=factors,
+            limiter=limiter,
+            beginnings=self._beginnings,
+        )
 
     @property
     def lifetime(self) -> int:
@@ -59,27 +88,67 @@ class Sessions:
         password: Secret,
         *,
         address: str,
-        user_agent: str,
+        user_agent: str = "",
         device_cookie: str | None = None,
         previous: Secret | None = None,
     ) -> SignedIn:
         """Begin a session for whoever has this user name or e-mail address and this password.
 
-        ``previous`` is the session cookie that the browser already had: it is dead afterwards (W2). The organization
-        is the one that the person joined first. Raises RateLimited, WrongSignIn, and Forbidden for a person without an
-        organization.
+        ``previous`` is the session cookie that the browser already had: it is dead once another one begins (W2). The
+        organization is the one that the person joined first. Raises RateLimited, WrongSignIn, Forbidden for a person
+        without an organization, and SecondFactorRequired where a password is not enough.
         """
+        visit = Visit(address=address, user_agent=user_agent, device_cookie=device_cookie, previous=previous)
+        begun = await self._go_on(await self._user_with(username, password, visit), visit, in_steps=False)
+        if isinstance(begun, StepNeeded):
+            raise SecondFactorRequired()
+        return begun
+
+    async def sign_in_by_steps(self, username: str, password: Secret, visit: Visit) -> SignedIn | StepNeeded:
+        """Do the same where a page can ask for more: where a password is not enough, there is a step and no session.
+
+        Raises RateLimited, WrongSignIn, and Forbidden for a person without an organization.
+        """
+        return await self._go_on(await self._user_with(username, password, visit), visit)
+
+    async def _user_with(self, username: str, password: Secret, visit: Visit) -> User:
         user = await self._accounts.user_by_name(username)
-        device = self._known_device(device_cookie, user)
-        await self._charge(username, address, device)
+        device = self._beginnings.known_device(visit.device_cookie, None if user is None else user.id)
+        await self._charge(username, visit.address, device)
         right = await self._accounts.password_is_right(user, password, known_device=device is not None)
         if user is None or not right:
-            _log.info("sign-in refused: user %s, address %s", user.id if user else "unknown", address)
+            _log.info("sign-in refused: user %s, address %s", user.id if user else "unknown", visit.address)
             raise WrongSignIn()
-        memberships = await self._accounts.memberships_of(user.id)
-        if not memberships:
-            raise Forbidden("You do not belong to an organization yet. Ask its owner to add you, then sign in again.")
-        return await self._begin(user, memberships[0], device, previous, address=address, user_agent=user_agent)
+        return user
+
+    async def begin_for(self, user_id: str, visit: Visit) -> SignedIn | StepNeeded:
+        """Go on for somebody who has just made their account, with their password and proven e-mail address.
+
+        Raises WrongSignIn for a user who may not sign in, and Forbidden for one without an organization.
+        """
+        user = await self._accounts.user_by_id(user_id)
+        if user is None:
+            raise WrongSignIn()
+        return await self._go_on(user, visit)
+
+    async def _go_on(self, user: User, visit: Visit, *, in_steps: bool = True) -> SignedIn | StepNeeded:
+        fresh, step = self._beginnings.fresh(), self.steps.fresh()
+
+        async def work(tx: Transaction) -> SignedIn | StepNeeded:
+            if not await self._accounts.password_still_stands(tx, user):
+                raise WrongSignIn()
+            memberships = await self._accounts.memberships_of(user.id, tx)
+            if not memberships:
+                raise Forbidden(NO_ORGANIZATION)
+            has_factor = await self._factors.has_any(tx, user.id)
+            if has_factor or memberships[0].second_factor_required:
+                if not in_steps:
+                    raise SecondFactorRequired()
+                await self.steps.keep(tx, step, user.id)
+                return StepNeeded(step, enrol=not has_factor)
+            return await self._beginnings.begin(tx, fresh, user.id, memberships[0].organization_id, visit)
+
+        return await self._db.write(work)
 
     async def find(self, text: str) -> Principal | None:
         """Return whose session a cookie's value is, or None for any text that is not a live session's.
@@ -88,7 +157,7 @@ class Sessions:
         """
         if not is_opaque(text, SESSION_PREFIX):
             return None
-        holder = await self._db.one(store.HOLDER_BY_HASH, {"secret_hash": self._hash(text)})
+        holder = await self._db.one(store.HOLDER_BY_HASH, {"secret_hash": self._beginnings.hash(text)})
         if holder is None:
             return None
         ends = rules.ends_at(last_used_at=holder.last_used_at, expires_at=holder.expires_at, idle=self._idle)
@@ -162,9 +231,128 @@ class Sessions:
         return await ending.begun_with_second_factor(tx, principal.credential_id)
 
     async def end_all(self, tx: Transaction, user_id: str) -> None:
-        """End every session of a user."""
+        """End every session of a user, and every sign-in of theirs that is not finished."""
         await tx.run(store.END_ALL_OF_USER, {"user_id": user_id})
+        await tx.run(store.END_STEPS_OF_USER, {"user_id": user_id})
         await tx.announce(f"user:{user_id}")
+
+    async def end_others(self, principal: Principal, address: str | None = None) -> int:
+        """End every session of a person but this one, in all their organizations, and return how many there were."""
+        identity = principal.identity
+
+        async def work(tx: Transaction) -> int:
+            mine = {"user_id": identity.user_id, "session_id": principal.credential_id}
+            ended = await tx.run(store.END_OTHERS_OF_USER, mine)
+            await tx.run(store.END_STEPS_OF_USER, {"user_id": identity.user_id})
+            if ended:
+                await tx.announce(f"user:{identity.user_id}")
+                await self._audit.record(
+                    tx,
+                    "session:delete-others",
+                    actor_id=identity.user_id,
+                    organization_id=identity.organization_id,
+                    target=principal.credential_id,
+                    address=address,
+                    ended=ended,
+                )
+            return ended
+
+        return await self._db.write(work)
+
+    async def prove_second_factor(self, principal: Principal) -> None:
+        """Remember that whoever is in this session has just shown a second factor, by adding one."""
+        await self._db.run(store.PROVE, {"session_id": principal.credential_id})
+
+    async def switch(
+        self, principal: Principal, organization_id: str, address: str, *, device_cookie: str | None = None
+    ) -> SignedIn:
+        """Begin a session in another organization of the person; the one that asks is dead (W2).
+
+        It ends when the old one would have ended. Raises NotFound for an organization that is not the person's, and
+        Forbidden when that asks for a second factor and the session was begun without.
+        """
+        fresh, user_id = self._beginnings.fresh(), principal.identity.user_id
+
+        async def work(tx: Transaction) -> SignedIn:
+            memberships = await self._accounts.memberships_of(user_id, tx)
+            joined = next((one for one in memberships if one.organization_id == organization_id), None)
+            if joined is None:
+                raise NotFound("You do not belong to this organization.")
+            old = await self._end_for_another(tx, principal)
+            if joined.second_factor_required and not old.second_factor:
+                raise Forbidden(
+                    f"{joined.organization_display_name} asks its members for a second factor. Set one up under "
+                    "Security, or sign out and sign in with yours, then switch."
+                )
+            return await self._beginnings.replace(
+                tx,
+                fresh,
+                old,
+                Visit(address=address, device_cookie=device_cookie),
+                organization_id=organization_id,
+                lasts_longer=False,
+                because="switch",
+            )
+
+        return await self._db.write(work)
+
+    async def change_password(
+        self,
+        principal: Principal,
+        old: Secret,
+        new: Secret,
+        address: str,
+        *,
+        device_cookie: str | None = None,
+    ) -> SignedIn:
+        """Give a person a new password, end all their sessions, and begin another one in place of this one (W2).
+
+        Raises InvalidParameters on ``old_password`` when the old one is wrong and on ``password`` when the new one may
+        not be set, Unauthenticated when the session ended meanwhile, and RateLimited.
+        """
+        user_id = principal.identity.user_id
+        await self._limiter.charge("sign_in", f"change:{user_id}")
+        user = await self._accounts.user_by_id(user_id)
+        if user is None or not await self._accounts.password_is_right(user, old, known_device=True):
+            raise _wrong_old_password()
+        hashed = await self._accounts.hash_new_password(user, new)
+        fresh = self._beginnings.fresh()
+
+        async def work(tx: Transaction) -> SignedIn:
+            if not await self._accounts.password_still_stands(tx, user):
+                raise _wrong_old_password()
+            kept = await self._end_for_another(tx, principal)
+            await self._accounts.keep_password(tx, user, hashed, actor_id=user.id, address=address)
+            await self.end_all(tx, user.id)
+            return await self._beginnings.replace(
+                tx,
+                fresh,
+                kept,
+                Visit(address=address, device_cookie=device_cookie),
+                organization_id=kept.organization_id,
+                lasts_longer=True,
+                because="password-change",
+            )
+
+        return await self._db.write(work)
+
+    async def reset_link(self, user: User) -> str:
+        """Return the path of a page on which this user chooses a new password: good once, for an hour.
+
+        It lets in whoever holds it, so it goes to the person's own mailbox, or to the operator who asked for it.
+        """
+        expires_at = self._clock.now() + rules.RESET_LIFETIME
+        token = rules.reset_token(self._keys.forms, user.id, user.password_hash, expires_at)
+        return f"{rules.RESET_PATH}/{token.reveal()}"
+
+    async def _end_for_another(self, tx: Transaction, principal: Principal) -> KeptSession:
+        """End the session that asks, and return what the next one takes over. Raises Unauthenticated."""
+        kept = await tx.one(store.KEPT, {"session_id": principal.credential_id})
+        if kept is None or kept.user_id != principal.identity.user_id:
+            raise Unauthenticated("This session has ended. Sign in again.")
+        await tx.one(store.END_BY_ID, {"session_id": kept.id})
+        await tx.announce(f"credential:{kept.id}")
+        return kept
 
     async def set_password(
         self, username: str, password: Secret, *, actor_id: str | None = None, address: str | None = None
@@ -192,10 +380,6 @@ class Sessions:
         """Raise FormExpired unless the token was made for this session and purpose within the last hour."""
         rules.check_form_token(self._keys.forms, session_id, purpose, token, self._clock.now())
 
-    def _known_device(self, cookie: str | None, user: User | None) -> Device | None:
-        device = rules.read_device(self._keys.devices, cookie, self._clock.now())
-        return device if device is not None and user is not None and device.user_id == user.id else None
-
     async def _charge(self, username: str, address: str, device: Device | None) -> None:
         """Charge a known device to its own budget, and everybody else to the account's and the address's (W5).
 
@@ -209,60 +393,11 @@ class Sessions:
         await self._limiter.charge("sign_in", f"address:{limit_key_of_address(address)}", times=3)
         await self._limiter.charge("sign_in", f"account:{typed}")
 
-    async def _begin(
-        self,
-        user: User,
-        membership: Membership,
-        device: Device | None,
-        previous: Secret | None,
-        *,
-        address: str,
-        user_agent: str,
-    ) -> SignedIn:
-        now, secret = self._clock.now(), new_opaque(SESSION_PREFIX)
-        session_id = new_id()
-        device_id = device.device_id if device is not None else secrets.token_hex(16)
-        row = {
-            "id": session_id,
-            "secret_hash": self._hash(secret.reveal()),
-            "user_id": user.id,
-            "organization_id": membership.organization_id,
-            "created_at": now,
-            "last_used_at": now,
-            "expires_at": now + self._lifetime,
-            "address": address,
-            "user_agent": rules.shown_user_agent(user_agent),
-            "second_factor": 0,
-        }
-
-        async def work(tx: Transaction) -> None:
-            if not await self._accounts.password_still_stands(tx, user):
-                raise WrongSignIn()
-            if previous is not None:
-                await self._end_previous(tx, previous)
-            await tx.run(store.INSERT, row)
-            await self._audit.record(
-                tx,
-                "session:create",
-                actor_id=user.id,
-                organization_id=membership.organization_id,
-                target=session_id,
-                address=address,
-                known_device=device is not None,
-            )
-
-        await self._db.write(work)
-        cookie = rules.device_cookie(self._keys.devices, Device(user.id, device_id, now))
-        return SignedIn(session_id, secret, cookie)
-
-    async def _end_previous(self, tx: Transaction, previous: Secret) -> None:
-        ended = await tx.one(store.END_BY_HASH, {"secret_hash": self._hash(previous.reveal())})
-        if ended is not None:
-            await tx.announce(f"credential:{ended.id}")
-
-    def _hash(self, text: str) -> bytes:
-        return keyed_hash(self._keys.credentials, text)
-
 
 def _mine(identity: Identity) -> dict[str, str]:
     return {"user_id": identity.user_id, "organization_id": identity.organization_id}
+
+
+def _wrong_old_password() -> InvalidParameters:
+    sentence = "This is not your present password."
+    return InvalidParameters(sentence, fields=[FieldProblem("body", "old_password", "wrong", sentence)])

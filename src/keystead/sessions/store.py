@@ -2,12 +2,18 @@
 
 from typing import Final
 
-from sqlalchemy import bindparam, delete, select, update
+from sqlalchemy import bindparam, delete, func, select, update
 
-from keystead.db import Command, Query, insert_into
+from keystead.db import Command, Query, insert_into, upsert
 from keystead.db.identity import IDENTITY_COLUMNS, joined_to_identity
-from keystead.db.tables import session
-from keystead.sessions.models import BrowserSession, EndedSession, SessionHolder
+from keystead.db.tables import session, sign_in_step, wrong_guess
+from keystead.sessions.models import (
+    BrowserSession,
+    EndedSession,
+    KeptSession,
+    SessionHolder,
+    Step,
+)
 
 INSERT: Final = Command(insert_into(session))
 
@@ -41,10 +47,57 @@ END_BY_HASH: Final = Query(_END.where(session.c.secret_hash == bindparam("secret
 END_BY_ID: Final = Query(_END.where(session.c.id == bindparam("session_id")), EndedSession)
 END_MINE: Final = Query(_END.where(session.c.id == bindparam("session_id"), *_MINE), EndedSession)
 END_ALL_OF_USER: Final = Command(delete(session).where(session.c.user_id == bindparam("user_id")))
+END_OTHERS_OF_USER: Final = Command(
+    delete(session).where(session.c.user_id == bindparam("user_id"), session.c.id != bindparam("session_id"))
+)
+
+KEPT: Final = Query(
+    select(
+        session.c.id,
+        session.c.user_id,
+        session.c.organization_id,
+        session.c.created_at,
+        session.c.expires_at,
+        session.c.user_agent,
+        session.c.second_factor,
+    ).where(session.c.id == bindparam("session_id")),
+    KeptSession,
+)
+PROVE: Final = Command(update(session).where(session.c.id == bindparam("session_id")).values(second_factor=1))
+
+INSERT_STEP: Final = Command(insert_into(sign_in_step))
+STEP_BY_HASH: Final = Query(
+    select(
+        sign_in_step.c.id,
+        sign_in_step.c.user_id,
+        sign_in_step.c.attempts,
+        sign_in_step.c.created_at,
+        sign_in_step.c.expires_at,
+    ).where(sign_in_step.c.secret_hash == bindparam("secret_hash")),
+    Step,
+)
+COUNT_WRONG: Final = Command(
+    update(sign_in_step).where(sign_in_step.c.id == bindparam("step_id")).values(attempts=sign_in_step.c.attempts + 1)
+)
+END_STEP: Final = Command(delete(sign_in_step).where(sign_in_step.c.id == bindparam("step_id")))
+END_STEPS_OF_USER: Final = Command(delete(sign_in_step).where(sign_in_step.c.user_id == bindparam("user_id")))
+
+# Letters to an address are counted where every node sees them, beside the wrong guesses.
+LETTERS: Final = Query(
+    select(func.coalesce(func.sum(wrong_guess.c.count), 0)).where(
+        wrong_guess.c.subject == bindparam("subject"), wrong_guess.c.window_start > bindparam("since")
+    ),
+    int,
+)
 
 # Only forward: batches of several processes may arrive out of order.
 RECORD_USE: Final = Command(
     update(session)
     .where(session.c.id == bindparam("session_id"), session.c.last_used_at < bindparam("at"))
     .values(last_used_at=bindparam("at"))
+)
+COUNT_LETTER: Final = Command(
+    upsert(wrong_guess)
+    .values({c.name: bindparam(c.name) for c in wrong_guess.c if c.name != "count"} | {"count": 1})
+    .on_conflict_do_update(index_elements=["subject", "window_start"], set_={"count": wrong_guess.c.count + 1})
 )

@@ -1,0 +1,133 @@
+"""How a session begins, whatever led to it: a fresh id and secret, a row, the end of the one before."""
+
+import secrets
+
+from keystead.audit.service import AuditLog
+from keystead.db import Transaction
+from keystead.db.installation import Keys
+from keystead.kernel.clock import Clock
+from keystead.kernel.ids import new_id
+from keystead.kernel.secrets import SESSION_PREFIX, Secret, keyed_hash, new_opaque
+from keystead.kernel.settings import Settings
+from keystead.sessions import rules, store
+from keystead.sessions.models import Device, Fresh, KeptSession, SignedIn, Visit
+
+
+class Beginnings:
+    """Begins sessions, within the transaction of what they rest on. Only a hash of the secret is stored (K13)."""
+
+    def __init__(self, *, clock: Clock, keys: Keys, settings: Settings, audit: AuditLog) -> None:
+        """Sessions last for ``settings.session_ttl`` at most."""
+        self._clock = clock
+        self._keys = keys
+        self._lifetime = settings.session_ttl
+        self._audit = audit
+
+    def fresh(self) -> Fresh:
+        """Return what is random about a session, drawn outside the transaction, which may run twice."""
+        return Fresh(new_id(), new_opaque(SESSION_PREFIX), secrets.token_hex(16))
+
+    def hash(self, text: str) -> bytes:
+        """Return what is stored of a session's secret."""
+        return keyed_hash(self._keys.credentials, text)
+
+    def known_device(self, cookie: str | None, user_id: str | None) -> Device | None:
+        """Return the device that a cookie names when it is one of this user's, else None."""
+        return rules.known_device(self._keys.devices, cookie, user_id, self._clock.now())
+
+    async def begin(
+        self,
+        tx: Transaction,
+        fresh: Fresh,
+        user_id: str,
+        organization_id: str,
+        visit: Visit,
+        *,
+        factor: str | None = None,
+        **detail: str | bool,
+    ) -> SignedIn:
+        """Begin a session, and end the one that the browser had (W2). ``factor`` is the second factor that was used."""
+        now = self._clock.now()
+        if visit.previous is not None:
+            await self._end_previous(tx, visit.previous)
+        await tx.run(
+            store.INSERT,
+            {
+                "id": fresh.session_id,
+                "secret_hash": self.hash(fresh.secret.reveal()),
+                "user_id": user_id,
+                "organization_id": organization_id,
+                "created_at": now,
+                "last_used_at": now,
+                "expires_at": now + self._lifetime,
+                "address": visit.address,
+                "user_agent": rules.shown_user_agent(visit.user_agent),
+                "second_factor": int(factor is not None),
+            },
+        )
+        device = self.known_device(visit.device_cookie, user_id)
+        if factor is not None:
+            detail["second_factor"] = factor
+        await self._audit.record(
+            tx,
+            "session:create",
+            actor_id=user_id,
+            organization_id=organization_id,
+            target=fresh.session_id,
+            address=visit.address,
+            known_device=device is not None,
+            **detail,
+        )
+        return self._signed_in(fresh, user_id, device)
+
+    async def replace(
+        self,
+        tx: Transaction,
+        fresh: Fresh,
+        old: KeptSession,
+        visit: Visit,
+        *,
+        organization_id: str,
+        lasts_longer: bool,
+        because: str,
+    ) -> SignedIn:
+        """Put a session in the place of one that was just ended: the same person, browser and factors, a new secret.
+
+        It ends when the old one would have ended, unless the person has proven anew who they are (``lasts_longer``).
+        """
+        now = self._clock.now()
+        await tx.run(
+            store.INSERT,
+            {
+                "id": fresh.session_id,
+                "secret_hash": self.hash(fresh.secret.reveal()),
+                "user_id": old.user_id,
+                "organization_id": organization_id,
+                "created_at": now if lasts_longer else old.created_at,
+                "last_used_at": now,
+                "expires_at": now + self._lifetime if lasts_longer else old.expires_at,
+                "address": visit.address,
+                "user_agent": old.user_agent,
+                "second_factor": old.second_factor,
+            },
+        )
+        await self._audit.record(
+            tx,
+            "session:create",
+            actor_id=old.user_id,
+            organization_id=organization_id,
+            target=fresh.session_id,
+            address=visit.address,
+            because=because,
+        )
+        return self._signed_in(fresh, old.user_id, self.known_device(visit.device_cookie, old.user_id))
+
+    def _signed_in(self, fresh: Fresh, user_id: str, device: Device | None) -> SignedIn:
+        device_id = fresh.device_id if device is None else device.device_id
+        cookie = rules.device_cookie(self._keys.devices, Device(user_id, device_id, self._clock.now()))
+        return SignedIn(fresh.session_id, fresh.secret, cookie)
+
+    async def _end_previous(self, tx: Transaction, previous: Secret) -> None:
+        ended = await tx.one(store.END_BY_HASH, {"secret_hash": self.hash(previous.reveal())})
+        if ended is not None:
+            await tx.announce(f"credential:{ended.id}")

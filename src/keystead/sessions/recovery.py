@@ -1,0 +1,108 @@
+"""A forgotten password: a letter with a link, good once and for an hour, and the new password that it leads to.
+
+Nothing is stored of a link (``rules.reset_token``), and asking for one looks and takes the same whether or not somebody
+has the address: the letter goes out in the background (OWASP Forgot Password Cheat Sheet, "Forgot Password Request").
+"""
+
+from typing import Final
+
+from keystead.accounts.models import User
+from keystead.accounts.service import Accounts
+from keystead.db import Database, Transaction
+from keystead.db.installation import Keys
+from keystead.kernel.clock import Clock
+from keystead.kernel.secrets import Secret
+from keystead.kernel.settings import Settings
+from keystead.mail import letters
+from keystead.mail.service import Mailer
+from keystead.sessions import rules
+from keystead.sessions.budget import LetterBudget
+from keystead.sessions.service import Sessions
+from keystead.wire.limiter import Limiter, limit_key_of_address
+
+FORGOT_PATH: Final = "/sign-in/forgot"
+
+
+class Recovery:
+    """Lets people who forgot their password choose another one."""
+
+    def __init__(
+        self,
+        *,
+        db: Database,
+        clock: Clock,
+        keys: Keys,
+        settings: Settings,
+        accounts: Accounts,
+        sessions: Sessions,
+        limiter: Limiter,
+        mailer: Mailer,
+    ) -> None:
+        """Send links of ``settings.public_url`` by ``mailer``."""
+        self._db = db
+        self._clock = clock
+        self._key = keys.forms
+        self._url = settings.public_url
+        self._product_name = settings.product_name
+        self._accounts = accounts
+        self._sessions = sessions
+        self._limiter = limiter
+        self._mailer = mailer
+        self._budget = LetterBudget(db=db, clock=clock, key=keys.devices)
+
+    @property
+    def by_mail(self) -> bool:
+        """Whether links are mailed; else the operator makes them."""
+        return self._mailer.configured
+
+    async def forgot(self, email: str, *, address: str) -> None:
+        """Mail a link to whoever has this e-mail address; nobody is told whether somebody has.
+
+        Raises InvalidParameters on ``email`` for what is no address, and RateLimited.
+        """
+        email = self._accounts.normal_email(email)
+        await self._charge(address)
+        allowed = await self._budget.spend("reset", email)
+        user = await self._accounts.user_by_name(email)
+        if user is None or user.disabled_at is not None or not allowed:
+            return
+        url = Secret(self._url + await self._sessions.reset_link(user))
+        minutes = rules.RESET_LIFETIME // 60
+        self._mailer.send_later(letters.password_reset(self._product_name, user.email, url, minutes))
+
+    async def user_of(self, token: str) -> User | None:
+        """Return who may choose a new password by this link, or None for one that is not good or no longer."""
+        user_id = rules.user_of_reset(token, self._clock.now())
+        user = None if user_id is None else await self._accounts.user_by_id(user_id)
+        return user if user is not None and self._good(token, user) else None
+
+    async def reset(self, token: str, password: Secret, *, address: str) -> bool:
+        """Give the user of this link a new password and end their sessions; False when the link is not good any more.
+
+        Raises InvalidParameters on ``password`` for one that may not be set, and RateLimited.
+        """
+        await self._charge(address)
+        user = await self.user_of(token)
+        if user is None:
+            return False
+        hashed = await self._accounts.hash_new_password(user, password)
+
+        async def work(tx: Transaction) -> bool:
+            now = await self._accounts.user_by_id(user.id, tx)
+            if now is None or not self._good(token, now):
+                return False
+            await self._accounts.keep_password(tx, user, hashed, actor_id=user.id, address=address)
+            await self._sessions.end_all(tx, user.id)
+            return True
+
+        done = await self._db.write(work)
+        if done:
+            url = self._url + FORGOT_PATH
+            self._mailer.send_later(letters.password_changed(self._product_name, user.email, address, url))
+        return done
+
+    def _good(self, token: str, user: User) -> bool:
+        return user.disabled_at is None and rules.is_reset_token(self._key, token, user.id, user.password_hash)
+
+    async def _charge(self, address: str) -> None:
+        await self._limiter.charge("sign_in", f"letters:{limit_key_of_address(address)}", times=3)
