@@ -36,8 +36,17 @@ TEXT_PAIRS = [
     ("on-stone", "stone"),
     ("on-warn", "warn"),
     ("on-bad", "bad"),
+    ("on-good", "good"),
+    ("on-danger", "bad-edge"),
+    *product(("bad-edge",), ("paper", "sheet")),
+    ("sheet", "ink"),
 ]
-EDGE_PAIRS = [("edge", "sheet"), ("edge", "paper"), ("bad-edge", "sheet"), ("warn-edge", "warn"), ("accent", "sheet")]
+EDGE_PAIRS = [
+    *product(("edge",), ("sheet", "paper")),
+    *((f"{kind}-edge", kind) for kind in ("warn", "bad", "good")),
+    *product(("accent",), ("sheet", "paper")),
+]
+SHEETS = ("keystead.css", "settings.css")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -47,9 +56,21 @@ def test_colours_contrast_as_wcag_asks_in_both_schemes(scheme: str, pair: tuple[
     assert _contrast(colours[pair[0]], colours[pair[1]]) >= least
 
 
-def test_the_style_sheet_loads_nothing_and_respects_what_the_person_prefers() -> None:
-    css = (STATIC / "keystead.css").read_text(encoding="utf-8")
+@pytest.mark.parametrize("name", SHEETS)
+def test_a_style_sheet_loads_nothing_and_uses_only_colours_that_were_measured(name: str) -> None:
+    css = (STATIC / name).read_text(encoding="utf-8")
+    used, named = set(re.findall(r"var\(--([a-z-]+)\)", css)), set(_schemes()["light"])
+    own = set(re.findall(r"--([a-z-]+):", css))
+    rules = re.sub(r":root \{.*?\}|@media print \{.*", "", css, flags=re.DOTALL)
     assert "url(" not in css
     assert "@import" not in css
-    assert "prefers-reduced-motion: reduce" in css
-    assert "prefers-color-scheme: dark" in css
+    assert used <= named | own | {"sans", "mono", "gutter"}
+    # White stands behind a QR code, which no reader finds on a dark ground.
+    assert set(re.findall(r"#[0-9a-f]{3,8}\b", rules)) <= {"#fff"}
+
+
+def test_the_style_sheets_respect_what_the_person_prefers() -> None:
+    css = "".join((STATIC / name).read_text(encoding="utf-8") for name in SHEETS)
+    for preference in ("prefers-reduced-motion: reduce", "prefers-color-scheme: dark", "forced-colors: active"):
+        assert preference in css, preference
+    assert set(_schemes()["light"]) == set(_schemes()["dark"])
