@@ -164,7 +164,7 @@ class KeysteadServer:
             code = process.wait(STOP_SECONDS)
             self._process = None
             raise ServerError(self._story(f"The server ended with exit code {code} before it was ready."))
-        if not line.startswith(READY + "http://127.0.0.1:"):
+        if not line.startswith((READY + "http://127.0.0.1:", READY + "http://localhost:")):
             self.kill()
             raise ServerError(self._story(f"The server's first line was not the ready line: {line!r}"))
         if not self._port:
