@@ -26,7 +26,7 @@ async def test_this_browser_comes_first_and_the_others_follow_with_system_addres
     page = await ada.get(PATH)
     assert page.status == 200
     this, others = page.words.partition("Other browsers")[::2]
-    assert "Test 1.0 You are here Signed in from 192.0.2.7, just now Last used just now" in this
+    assert "Test 1.0 You are here Signed in from 192.0.2.7 , just now Last used just now" in this
     assert "Ends in 12 hours" in this
     assert f"Firefox on Windows Signed in from {ELSEWHERE}" in others
     assert "You are here" not in others
@@ -83,6 +83,7 @@ async def test_many_sessions_cost_no_more_statements_than_one(here: Node, monkey
     with counted_reads(here, monkeypatch) as few:
         await ada.get(PATH)
     for _ in range(20):
+        here.house.clock.advance(60)  # so that the limit on sign-ins is not reached
         await begin(here)
     with counted_reads(here, monkeypatch) as many:
         page = await ada.get(PATH)
