@@ -43,6 +43,7 @@ from keystead.kernel.problems import (
     Problem,
 )
 from keystead.kernel.settings import Settings
+from keystead.keys.expiring import ExpiringKeys
 from keystead.keys.routes import AppsRoutes
 from keystead.keys.service import Keys
 from keystead.mail.service import Mailer
@@ -57,6 +58,7 @@ from keystead.oauth.polls import Polls
 from keystead.oauth.routes import OAuthRoutes
 from keystead.oauth.service import OAuth
 from keystead.oauth.waiting import WaitingRoom
+from keystead.organizations.service import Organizations
 from keystead.sessions.account import BrowserRoutes
 from keystead.sessions.routes import SessionRoutes
 from keystead.sessions.service import Sessions
@@ -92,6 +94,7 @@ class Services:
     limiter: Limiter
     audit: AuditLog
     mailer: Mailer
+    expiring_keys: ExpiringKeys
     accounts: Accounts
     factors: Factors
     sessions: Sessions
@@ -102,6 +105,7 @@ class Services:
     balance: Balance
     oauth: OAuth
     connected: ConnectedDevices
+    organizations: Organizations
 
     async def aclose(self) -> None:
         """Finish what was accepted and let go of the database and of what the nodes share."""
@@ -160,6 +164,20 @@ def build_services(settings: Settings, clock: Clock, db: Database, keys: Install
     )
     polls = Polls(db=db, clock=clock, key=keys.credentials, settings=settings, grants=grants, waiting=waiting)
     oauth = OAuth(clients=clients, devices=devices, polls=polls, grants=grants, waiting=waiting)
+    organizations = Organizations(
+        db=db,
+        clock=clock,
+        installation=keys,
+        settings=settings,
+        limiter=limiter,
+        audit=audit,
+        mailer=mailer,
+        accounts=accounts,
+        sessions=sessions,
+        keys=api_keys,
+        tokens=tokens,
+        oauth=oauth,
+    )
     db.listen(waiting.hear)
     db.listen(followers.hear)
     db.listen(lambda subject: signing_keys.forget() if subject in {"signing-keys", "*"} else None)
@@ -171,6 +189,7 @@ def build_services(settings: Settings, clock: Clock, db: Database, keys: Install
         limiter,
         audit,
         mailer,
+        ExpiringKeys(db=db, clock=clock, settings=settings, mailer=mailer),
         accounts,
         factors,
         sessions,
@@ -181,6 +200,7 @@ def build_services(settings: Settings, clock: Clock, db: Database, keys: Install
         balance,
         oauth,
         ConnectedDevices(db=db, clock=clock, grants=grants),
+        organizations,
     )
 
 
@@ -268,6 +288,7 @@ def _rooms(services: Services) -> Rooms:
         balance=services.balance,
         oauth=services.oauth,
         connected=services.connected,
+        organizations=services.organizations,
     )
 
 
@@ -361,6 +382,8 @@ def _lifespan(
             asyncio.create_task(_keep_signing_keys(services.signing_keys)),
             asyncio.create_task(last_use.write_for_ever()),
         ]
+        if services.mailer.configured:
+            tasks.append(asyncio.create_task(services.expiring_keys.go_on()))
         if not services.db.hears_by_itself:
             tasks.append(asyncio.create_task(_hear_changes(services.db)))
         try:

@@ -37,7 +37,7 @@ def compose(letter: Letter, *, product_name: str, sender: str, theme: Theme, now
     """
     message = EmailMessage(policy=_POLICY)
     message["From"] = _address(sender, "mail_from is not an e-mail address.", _one_line(product_name))
-    message["To"] = _address(letter.to, "The receiver's address is not an e-mail address.")
+    message["To"] = _receiver(letter.to)
     message["Subject"] = _one_line(letter.subject)
     message["Date"] = format_datetime(datetime.fromtimestamp(now, UTC))
     message["Message-ID"] = f"<{new_id()}@{_ascii_domain(sender)}>"
@@ -88,6 +88,13 @@ def _address(spec: str, refusal: str, name: str = "") -> Address:
         return Address(display_name=name, username=local, domain=_ascii_domain(spec))
     except ValueError as error:
         raise MailError(refusal) from error
+
+
+def _receiver(spec: str) -> Address:
+    try:
+        return _address(spec, "The receiver's address is not an e-mail address.")
+    except MailError as error:
+        raise MailError(str(error), final=True) from error
 
 
 def _ascii_domain(spec: str) -> str:

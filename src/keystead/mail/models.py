@@ -26,9 +26,11 @@ class MailError(Exception):
     """A letter was not sent; the text says why and what to do, and names neither the receiver nor a link.
 
     ``temporary``: the same letter may be taken later (a code of 4yz, RFC 5321, section 4.2.1, or a server away).
+    ``final``: this letter never will, while others may. What is neither, an operator has to mend.
     """
 
-    def __init__(self, sentence: str, *, temporary: bool = False) -> None:
+    def __init__(self, sentence: str, *, temporary: bool = False, final: bool = False) -> None:
         """Tell ``sentence`` to an operator."""
         self.temporary = temporary
+        self.final = final
         super().__init__(sentence)

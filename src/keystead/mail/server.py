@@ -94,11 +94,13 @@ class MailServer:
             ) from None
         except smtplib.SMTPRecipientsRefused as error:
             code, answer = next(iter(error.recipients.values()))
-            raise self._refused("the receiver", code, said(answer)) from None
+            raise self._refused("the receiver", code, said(answer), final=not _passes(code)) from None
         except smtplib.SMTPSenderRefused as error:
             raise self._refused("the sender in mail_from", error.smtp_code, said(error.smtp_error)) from None
         except smtplib.SMTPResponseException as error:
-            raise self._refused("the letter", error.smtp_code, said(error.smtp_error)) from None
+            raise self._refused(
+                "the letter", error.smtp_code, said(error.smtp_error), final=not _passes(error.smtp_code)
+            ) from None
         except smtplib.SMTPNotSupportedError:
             raise MailError(
                 f"{_upper(self.place)} does not offer what this letter needs: signing in with a password, or an "
@@ -112,8 +114,9 @@ class MailServer:
         except (OSError, smtplib.SMTPException, UnicodeError) as error:
             raise MailError(f"{_upper(self.place)} cannot be reached: {_reason(error)}.", temporary=True) from None
 
-    def _refused(self, what: str, code: int, answer: str) -> MailError:
-        return MailError(f"{_upper(self.place)} refused {what} ({code} {answer}).", temporary=_passes(code))
+    def _refused(self, what: str, code: int, answer: str, *, final: bool = False) -> MailError:
+        sentence = f"{_upper(self.place)} refused {what} ({code} {answer})."
+        return MailError(sentence, temporary=_passes(code), final=final)
 
 
 def read_url(url: Secret) -> MailServer:
