@@ -120,5 +120,6 @@ def policy_faults(page: Reading) -> list[str]:
 
 def weight(page: Reading) -> int:
     """Return how many bytes a browser fetches that sees this page first: the page and the static files it names."""
-    names = {urlsplit(address).path.removeprefix("/static/") for address in page.loaded if "/static/" in address}
-    return len(page.source.encode()) + sum(len((STATIC / name).read_bytes()) for name in names)
+    names = {urlsplit(address).path.removeprefix("/static/") for address in page.loaded}
+    files = [STATIC / name for name in names]
+    return len(page.source.encode()) + sum(len(file.read_bytes()) for file in files if file.is_file())
