@@ -164,6 +164,7 @@ class Settings(BaseModel):
         "1200/minute",
         description="API requests for each credential; requests for the list of revoked tokens for each address.",
     )
+    limit_invitations: Limit = Field("100/day", description="Invitations for each organization.")
     limit_wrong_codes: int = Field(10, description="Wrong user codes that an account may try in an hour.", ge=1)
     limit_wrong_codes_address: int = Field(30, description="Wrong user codes that an address may try in an hour.", ge=1)
 

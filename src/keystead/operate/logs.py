@@ -12,7 +12,13 @@ from typing import Final
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from keystead.kernel.secrets import DEVICE_CODE_PREFIX, REFRESH_TOKEN_PREFIX, SESSION_PREFIX, STEP_PREFIX
+from keystead.kernel.secrets import (
+    DEVICE_CODE_PREFIX,
+    INVITATION_PREFIX,
+    REFRESH_TOKEN_PREFIX,
+    SESSION_PREFIX,
+    STEP_PREFIX,
+)
 
 _JWT: Final = r"eyJ[\w-]{8,}(?:\.[\w-]*){0,2}"
 _USER_CODE: Final = r"\b[BCDFGHJKLMNPQRSTVWXZ]{4}-[BCDFGHJKLMNPQRSTVWXZ]{4}\b"
@@ -45,7 +51,8 @@ class _Mask:
     """Cuts credentials out of every text of a log line."""
 
     def __init__(self, api_key_prefix: str) -> None:
-        prefixes = [SESSION_PREFIX, STEP_PREFIX, DEVICE_CODE_PREFIX, REFRESH_TOKEN_PREFIX, f"{api_key_prefix}_"]
+        ours = (SESSION_PREFIX, STEP_PREFIX, INVITATION_PREFIX, DEVICE_CODE_PREFIX, REFRESH_TOKEN_PREFIX)
+        prefixes = [*ours, f"{api_key_prefix}_"]
         known = "|".join(re.escape(prefix) for prefix in prefixes)
         self._opaque = re.compile(rf"({known})[\w.\-]+")
         self._others = re.compile(f"{_JWT}|{_USER_CODE}")

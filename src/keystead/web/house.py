@@ -16,6 +16,7 @@ from keystead.keys.service import Keys
 from keystead.mail.service import Mailer
 from keystead.oauth.connected import ConnectedDevices
 from keystead.oauth.service import OAuth
+from keystead.organizations.service import Organizations
 from keystead.sessions.service import Sessions
 from keystead.tokens.service import SigningKeys, Tokens
 from keystead.web.brand import BrandFiles, read_brand, wear
@@ -52,6 +53,7 @@ class Rooms:
     balance: Balance
     oauth: OAuth
     connected: ConnectedDevices
+    organizations: Organizations
 
 
 def pages(rooms: Rooms) -> list[Pages]:

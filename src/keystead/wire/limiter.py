@@ -30,6 +30,7 @@ WHEN_AWAY: Final[dict[str, WhenAway]] = {
     "device_code": "strict",
     "token": "open",
     "api": "open",
+    "invitations": "strict",
 }
 """What each limit does while the nodes cannot share it: what guards against guessing and hoarding becomes stricter."""
 HOT: Final = frozenset({"token", "api"})

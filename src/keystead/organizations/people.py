@@ -1,0 +1,93 @@
+"""What the operators of the installation manage: its organizations and its users."""
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+from keystead.db import Transaction
+from keystead.kernel.principal import Principal
+from keystead.kernel.problems import Conflict, NotFound
+from keystead.organizations import rules, store
+from keystead.organizations.desk import Desk
+from keystead.organizations.models import PAGE, ListedOrganization, ListedUser, Listing
+
+T = TypeVar("T")
+
+
+class People(Desk):
+    """Organizations and users, whichever they are. Who may see the lists is asked by their pages."""
+
+    async def all_organizations(self, search: str = "", after: str = "") -> Listing[ListedOrganization]:
+        """Return 50 organizations by name, those whose names hold ``search``; ``after`` goes on with a list."""
+        asked = {"pattern": rules.like(search), "after": after, "most": PAGE + 1}
+        found = await self._db.all(store.ORGANIZATIONS, asked)
+        return _listing(found, found[PAGE - 1].name if len(found) > PAGE else "")
+
+    async def all_users(self, search: str = "", after: str = "") -> Listing[ListedUser]:
+        """Return 50 users by user name, those whose user name or e-mail address holds ``search``."""
+        found = await self._db.all(store.USERS, {"pattern": rules.like(search), "after": after, "most": PAGE + 1})
+        return _listing(found, found[PAGE - 1].username if len(found) > PAGE else "")
+
+    async def create_organization(
+        self, principal: Principal, name: str, display_name: str | None, address: str | None = None
+    ) -> str:
+        """Make an organization and return its id; ``invite_owner`` gives it somebody who leads it.
+
+        Raises Forbidden, InvalidParameters, and Conflict for a name that another one has.
+        """
+        rules.check_operates(principal)
+        return await self._accounts.create_organization(
+            name, display_name or None, actor_id=principal.identity.user_id, address=address
+        )
+
+    async def disable_user(self, principal: Principal, user_id: str, address: str | None = None) -> None:
+        """Let nobody in who presents a credential of this user, on any node (promise V1).
+
+        The user's sessions and short-term tokens end; API keys and devices rest until the user is enabled again.
+        Raises Forbidden, NotFound, and Conflict for oneself.
+        """
+        rules.check_operates(principal)
+        if user_id == principal.identity.user_id:
+            raise Conflict("Nobody disables themselves. Ask another operator.")
+
+        async def work(tx: Transaction) -> None:
+            if await self._change(tx, principal, user_id, disable=True, address=address):
+                await self._sessions.end_all(tx, user_id)  # which announces the user
+                await self._tokens.end_of_user(tx, user_id)
+
+        await self._db.write(work)
+        await self._db.changes()
+
+    async def enable_user(self, principal: Principal, user_id: str, address: str | None = None) -> None:
+        """Let a disabled user in again. Raises Forbidden and NotFound."""
+        rules.check_operates(principal)
+
+        async def work(tx: Transaction) -> None:
+            if await self._change(tx, principal, user_id, disable=False, address=address):
+                await tx.announce(f"user:{user_id}")
+
+        await self._db.write(work)
+        await self._db.changes()
+
+    async def _change(
+        self, tx: Transaction, principal: Principal, user_id: str, *, disable: bool, address: str | None
+    ) -> bool:
+        """Disable or enable a user and record it; False when there was nothing to do. Raises NotFound."""
+        if disable:
+            changed = await tx.run(store.DISABLE, {"user_id": user_id, "at": self._clock.now()})
+        else:
+            changed = await tx.run(store.ENABLE, {"user_id": user_id})
+        if changed:
+            await self._audit.record(
+                tx,
+                "user:disable" if disable else "user:enable",
+                actor_id=principal.identity.user_id,
+                target=user_id,
+                address=address,
+            )
+        elif await self._accounts.user_by_id(user_id, tx) is None:
+            raise NotFound("There is no user with this id.")
+        return bool(changed)
+
+
+def _listing(found: Sequence[T], after: str) -> Listing[T]:
+    return Listing(tuple(found[:PAGE]), after)

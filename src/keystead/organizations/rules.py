@@ -1,0 +1,107 @@
+"""The rules of the organizations room: who may do what to whom, and what a policy may be. All are pure."""
+
+from typing import Final
+
+from keystead.kernel.principal import Principal
+from keystead.kernel.problems import Conflict, FieldProblem, Forbidden, InvalidParameters
+from keystead.kernel.scopes import Role
+from keystead.organizations.models import DAY, LONGEST_POLICY_DAYS, FoundInvitation, Policies, Standing
+
+ONLY_OWNER: Final = "An organization always has an owner, and there is no other one. Make somebody else an owner first."
+_LEADERS: Final = frozenset({Role.OWNER, Role.ADMIN})
+
+
+def check_leads(role: Role) -> Role:
+    """Raise Forbidden unless this is the role of an owner or an admin."""
+    if role not in _LEADERS:
+        raise Forbidden("Only owners and admins of the organization may do this. Ask one of them.")
+    return role
+
+
+def role_of_leader(standing: Standing | None) -> Role:
+    """Return the role that an acting person has at this moment. Raises Forbidden unless they still lead."""
+    if standing is None or standing.disabled_at is not None:
+        raise Forbidden("You are no longer a member of this organization.")
+    return check_leads(Role(standing.role))
+
+
+def check_operates(principal: Principal) -> None:
+    """Raise Forbidden unless this is an operator of the installation."""
+    if not principal.identity.platform_admin:
+        raise Forbidden("Only operators of this installation may do this.")
+
+
+def may_give(actor: Role, role: Role) -> bool:
+    """Tell whether somebody with the role ``actor`` may make others what ``role`` is: nobody gives more than theirs."""
+    return actor is Role.OWNER or (actor is Role.ADMIN and role is not Role.OWNER)
+
+
+def check_may_give(actor: Role, role: Role) -> None:
+    """Raise Forbidden unless ``actor`` may make others what ``role`` is."""
+    if not may_give(actor, role):
+        raise Forbidden("Only an owner may make somebody an owner. Ask one of them.")
+
+
+def check_change_of_role(actor: Role, target: Role, new: Role, *, own: bool) -> None:
+    """Raise Forbidden unless somebody who is ``actor`` may make ``new`` of somebody who is ``target``.
+
+    Nobody changes their own role, except an owner, who may step down while another one stays; whether one does is not
+    looked at here.
+    """
+    if own and actor is not Role.OWNER:
+        raise Forbidden("Nobody changes their own role. Ask an owner or another admin.")
+    if target is Role.OWNER and actor is not Role.OWNER:
+        raise Forbidden("Only an owner may change the role of an owner. Ask one of them.")
+    check_may_give(actor, new)
+
+
+def check_removal(actor: Role, target: Role, *, own: bool) -> None:
+    """Raise Conflict for somebody who would remove themselves, and Forbidden for an admin who would remove an owner."""
+    if own:
+        raise Conflict("Nobody removes themselves. Ask another owner or admin of the organization.")
+    if target is Role.OWNER and actor is not Role.OWNER:
+        raise Forbidden("Only an owner may remove an owner. Ask one of them.")
+
+
+def still_stands(found: FoundInvitation) -> bool:
+    """Tell whether whoever made an invitation could make it today.
+
+    Otherwise somebody who was removed, or lost their role, could have let themselves in again beforehand.
+    """
+    if found.inviter_disabled_at is not None:
+        return False
+    if found.inviter_operates:
+        return True
+    return found.inviter_role is not None and may_give(Role(found.inviter_role), Role(found.role))
+
+
+def read_role(text: str) -> Role:
+    """Return the role that a form names. Raises InvalidParameters."""
+    try:
+        return Role(text)
+    except ValueError:
+        sentence = "Choose one of the roles: owner, admin or member."
+        raise InvalidParameters(sentence, fields=[FieldProblem("body", "role", "choice", sentence)]) from None
+
+
+def check_fate(keys: str) -> None:
+    """Raise InvalidParameters unless this says what becomes of the keys of somebody who is removed."""
+    if keys not in {"delete", "take"}:
+        sentence = "Choose what happens to the person's API keys: delete them, or take them over."
+        raise InvalidParameters(sentence, fields=[FieldProblem("body", "keys", "choice", sentence)])
+
+
+def check_policies(policies: Policies) -> None:
+    """Raise InvalidParameters for a life of keys that is not a whole number of days, 1 to 3,650 of them."""
+    life = policies.longest_key_life
+    if life is not None and (life % DAY or not 1 <= life // DAY <= LONGEST_POLICY_DAYS):
+        sentence = f"The longest life of an API key is 1 to {LONGEST_POLICY_DAYS} whole days, or nothing."
+        raise InvalidParameters(sentence, fields=[FieldProblem("body", "longest_key_life", "range", sentence)])
+
+
+def like(search: str) -> str:
+    """Return the pattern of SQL's LIKE for texts that hold what was searched for; a backslash escapes."""
+    text = search.strip()[:200]
+    for special in ("\\", "%", "_"):
+        text = text.replace(special, "\\" + special)
+    return f"%{text}%"

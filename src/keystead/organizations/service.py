@@ -1,0 +1,14 @@
+"""The use cases of organizations, each in the file of what it is about."""
+
+from keystead.organizations.invitations import Invitations
+from keystead.organizations.members import Members
+from keystead.organizations.people import People
+from keystead.organizations.policies import Policing
+
+
+class Organizations(Members, Invitations, Policing, People):
+    """Members, invitations and policies of organizations, and what operators manage of all of them.
+
+    Who acts, and in which organization, comes from the principal alone (promise K5). What a person may do is asked
+    again within each unit of work, so that two changes at once cannot undo each other's ground.
+    """
