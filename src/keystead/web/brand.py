@@ -104,7 +104,7 @@ class BrandFiles:
         logo = self._brand.logo
         if logo is None:
             return Response(status_code=404)
-        headers = {**_kept(request), "Content-Security-Policy": _AS_A_PAGE, "X-Content-Type-Options": "nosniff"}
+        headers = {**_kept(request), "Content-Security-Policy": _AS_A_PAGE}
         return Response(logo.content, media_type=logo.media_type, headers=headers)
 
 
