@@ -24,7 +24,12 @@ from keystead.web.device import DevicePages
 from keystead.web.frame import Frames
 from keystead.web.routes import PageRoutes
 from keystead.web.settings.devices import ConnectedPages
+from keystead.web.settings.keys import KeyPages
+from keystead.web.settings.new_key import NewKeyPages
+from keystead.web.settings.overview import OverviewPages
+from keystead.web.settings.rotate_key import RotateKeyPages
 from keystead.web.settings.sessions import SessionPages
+from keystead.web.settings.tokens import TokenPages
 
 
 class Pages(Protocol):
@@ -80,6 +85,11 @@ def pages(rooms: Rooms) -> list[Pages]:
 def _settings(rooms: Rooms, frames: Frames) -> list[Pages]:
     """What everybody manages of their own."""
     return [
+        OverviewPages(frames=frames, db=rooms.db, audit=rooms.audit, keys=rooms.keys, connected=rooms.connected),
+        TokenPages(frames=frames, tokens=rooms.tokens, settings=rooms.settings),
+        NewKeyPages(frames=frames, keys=rooms.keys, settings=rooms.settings),
+        KeyPages(frames=frames, keys=rooms.keys, settings=rooms.settings),
+        RotateKeyPages(frames=frames, keys=rooms.keys, settings=rooms.settings),
         ConnectedPages(frames=frames, connected=rooms.connected, access_token_ttl=rooms.settings.access_token_ttl),
         SessionPages(frames=frames, sessions=rooms.sessions),
     ]
