@@ -150,9 +150,21 @@ class Invitations(Desk):
 
         return await self._invite(principal, (organization_id, named), email, Role.OWNER, address=address, check=check)
 
+    async def invite_from_host(self, organization: str, email: str, role: Role) -> Invited:
+        """Invite somebody into an organization, by its name, for whoever runs the server's commands on its host.
+
+        No letter is sent: the link is theirs to hand on. Raises NotFound, InvalidParameters, and Conflict for a member.
+        """
+        found = await self._accounts.organization_by_name(organization)
+
+        async def check(_: Transaction) -> None:
+            return
+
+        return await self._invite(None, (found.id, found.display_name), email, role, address=None, check=check)
+
     async def _invite(
         self,
-        principal: Principal,
+        principal: Principal | None,
         organization: tuple[str, str],
         email: str,
         role: Role,
@@ -160,11 +172,17 @@ class Invitations(Desk):
         address: str | None,
         check: Callable[[Transaction], Awaitable[None]],
     ) -> Invited:
-        """Store an invitation into an organization, given by its id and its name for people, and send its letter."""
+        """Store an invitation into an organization, given by its id and its name for people, and send its letter.
+
+        Without a principal it is made on the host: nobody's limit counts, and no letter goes out.
+        """
         organization_id, organization_name = organization
         email = self._accounts.normal_email(email)
-        await self._limiter.charge("invitations", f"organization:{organization_id}")
-        identity, now, secret = principal.identity, self._clock.now(), new_opaque(INVITATION_PREFIX)
+        identity = None if principal is None else principal.identity
+        if identity is not None:
+            await self._limiter.charge("invitations", f"organization:{organization_id}")
+        inviter_id = None if identity is None else identity.user_id
+        now, secret = self._clock.now(), new_opaque(INVITATION_PREFIX)
         invitation_id = new_id()
         row = {
             "id": invitation_id,
@@ -172,7 +190,7 @@ class Invitations(Desk):
             "organization_id": organization_id,
             "email": email,
             "role": role.value,
-            "invited_by": identity.user_id,
+            "invited_by": inviter_id,
             "created_at": now,
             "expires_at": now + INVITATION_LIFE,
         }
@@ -186,7 +204,7 @@ class Invitations(Desk):
             await self._audit.record(
                 tx,
                 "invitation:create",
-                actor_id=identity.user_id,
+                actor_id=inviter_id,
                 organization_id=organization_id,
                 target=invitation_id,
                 address=address,
@@ -196,14 +214,16 @@ class Invitations(Desk):
 
         await self._db.write(work)
         url = Secret(f"{self._settings.public_url}{INVITATION_PATH}/{secret.reveal()}")
-        mailed = self._mailer.configured
-        if mailed:
+        mailed = False
+        if identity is not None and self._mailer.configured:
+            mailed = True
             days = INVITATION_LIFE // DAY
             product = self._settings.product_name
             self._mailer.send_later(
                 letters.invitation(product, email, organization_name, identity.name, role.value, url, days)
             )
-        made = Invitation(invitation_id, email, role.value, identity.username, now, now + INVITATION_LIFE)
+        username = None if identity is None else identity.username
+        made = Invitation(invitation_id, email, role.value, username, now, now + INVITATION_LIFE)
         return Invited(made, url, mailed)
 
     async def _take(self, tx: Transaction, text: str) -> OpenInvitation:
