@@ -15,6 +15,7 @@ from keystead.cli.options import data_option, examples
 from keystead.cli.refusal import Refusal
 from keystead.kernel.scopes import Role
 from keystead.kernel.secrets import Secret
+from keystead.operate.admin_people import COMMANDS
 
 if TYPE_CHECKING:
     from keystead.app import Services
@@ -35,6 +36,10 @@ def admin() -> None:
 
     The server may be running or not. Exit codes: 0 done, 1 refused with a sentence on standard error, 2 wrong options.
     """
+
+
+for command in COMMANDS:
+    admin.add_command(command)
 
 
 @admin.command("create-org", epilog=examples("keystead admin create-org --data .data --name acme"))

@@ -53,6 +53,7 @@ SENTENCES: Final[dict[str, tuple[str, ...]]] = {
     "totp:add": ("Added an authenticator app.",),
     "totp:remove": ("Removed an authenticator app.",),
     "user:create": ("Made the user “{username}”.", "Made a user."),
+    "user:reset-link": ("Made a link to a new password for a user.",),
     "user:disable": ("Disabled a user.",),
     "user:enable": ("Enabled a user again.",),
     "user:set-password": ("Set a new password.",),
