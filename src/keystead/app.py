@@ -277,6 +277,7 @@ def _rooms(services: Services) -> Rooms:
         settings=services.settings,
         clock=services.clock,
         db=services.db,
+        limiter=services.limiter,
         audit=services.audit,
         mailer=services.mailer,
         accounts=services.accounts,

@@ -155,6 +155,10 @@ class Factors:
         """Return what the browser makes a passkey with, beside those that the person has."""
         return ceremonies.registration_options(self._party, user_id, username, passkeys)
 
+    def check_passkey_name(self, name: str) -> str:
+        """Return a passkey's name as it is kept. Raises InvalidParameters on the field ``name``."""
+        return rules.check_passkey_name(name)
+
     def challenge_token(self, session_id: str, challenge: bytes) -> str:
         """Return a challenge in the form in which it travels through a form of this session, for ten minutes."""
         return rules.challenge_token(self._hashing, session_id, challenge, self._clock.now())

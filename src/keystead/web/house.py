@@ -23,13 +23,18 @@ from keystead.web.brand import BrandFiles, read_brand, wear
 from keystead.web.device import DevicePages
 from keystead.web.frame import Frames
 from keystead.web.routes import PageRoutes
+from keystead.web.settings.authenticator import AuthenticatorPages
 from keystead.web.settings.devices import ConnectedPages
 from keystead.web.settings.keys import KeyPages
 from keystead.web.settings.new_key import NewKeyPages
 from keystead.web.settings.overview import OverviewPages
+from keystead.web.settings.passkeys import PasskeyPages
 from keystead.web.settings.rotate_key import RotateKeyPages
+from keystead.web.settings.second_factors import SecurityDesk
+from keystead.web.settings.security import SecurityPages
 from keystead.web.settings.sessions import SessionPages
 from keystead.web.settings.tokens import TokenPages
+from keystead.wire.limiter import Limiter
 
 
 class Pages(Protocol):
@@ -47,6 +52,7 @@ class Rooms:
     settings: Settings
     clock: Clock
     db: Database
+    limiter: Limiter
     audit: AuditLog
     mailer: Mailer
     accounts: Accounts
@@ -84,7 +90,19 @@ def pages(rooms: Rooms) -> list[Pages]:
 
 def _settings(rooms: Rooms, frames: Frames) -> list[Pages]:
     """What everybody manages of their own."""
+    desk = SecurityDesk(
+        settings=rooms.settings,
+        frames=frames,
+        accounts=rooms.accounts,
+        sessions=rooms.sessions,
+        factors=rooms.factors,
+        mailer=rooms.mailer,
+        limiter=rooms.limiter,
+    )
     return [
+        SecurityPages(desk, audit=rooms.audit, db=rooms.db),
+        PasskeyPages(desk),
+        AuthenticatorPages(desk),
         OverviewPages(frames=frames, db=rooms.db, audit=rooms.audit, keys=rooms.keys, connected=rooms.connected),
         TokenPages(frames=frames, tokens=rooms.tokens, settings=rooms.settings),
         NewKeyPages(frames=frames, keys=rooms.keys, settings=rooms.settings),
