@@ -11,7 +11,7 @@ _QUIET_ZONE: Final = 2
 """Modules of white around the code; the page adds more."""
 
 
-def qr_svg(text: Secret) -> Markup:
+def qr_svg(text: Secret | str) -> Markup:
     """Return an SVG element that shows ``text`` as a QR code, black on white in any colour scheme.
 
     It is hidden from screen readers: give the text beside it too.
@@ -19,7 +19,7 @@ def qr_svg(text: Secret) -> Markup:
     import segno  # noqa: PLC0415 - few pages have one
 
     out = BytesIO()
-    segno.make(text.reveal(), error="m").save(
+    segno.make(text.reveal() if isinstance(text, Secret) else text, error="m").save(
         out,
         kind="svg",
         xmldecl=False,
