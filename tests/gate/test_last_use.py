@@ -1,4 +1,4 @@
-"""When a key was last used is kept in batches, and costs no check anything (promise K2)."""
+"""When a key was last used, and how often, is kept in batches, and costs no check anything (promise K2)."""
 
 import asyncio
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ import pytest
 
 from keystead.db.engine import DatabaseError
 from keystead.gate import last_use
-from keystead.gate.last_use import PORTION, WRITE_EVERY, LastUse, Use
+from keystead.gate.last_use import DAY, PORTION, WRITE_EVERY, Count, LastUse, Use
 from keystead.kernel.principal import Identity, Method, Principal
 from keystead.kernel.scopes import ALL_SCOPES
 from tests.gate.serving import Furnished, ask, furnished_server, new_key, open_database
@@ -19,6 +19,8 @@ from tests.support.server import KeysteadServer
 IDENTITY = Identity("u1", "ada", "ada@example.com", "Ada", 0, None, "o1", "acme", "Acme", "owner")
 NOW = 1_763_800_000
 LONGEST_STALE = 120
+MIDNIGHT = 1_763_769_600
+"""A midnight in UTC, as Unix seconds."""
 
 
 class Notebook:
@@ -35,6 +37,32 @@ class Notebook:
             raise DatabaseError("The database is away.")
         self.batches.append(uses)
         self.written.set()
+
+
+class Tally:
+    """Somewhere to count uses, which may be away, and may wait in the middle of a batch."""
+
+    def __init__(self) -> None:
+        self.counted: dict[tuple[str, int], int] = {}
+        self.batches = 0
+        self.away = False
+        self.begun = asyncio.Event()
+        self.go_on = asyncio.Event()
+        self.go_on.set()
+
+    async def count(self, counts: list[Count]) -> None:
+        """Add a batch, or nothing of it."""
+        if self.away:
+            raise DatabaseError("The database is away.")
+        self.begun.set()
+        await self.go_on.wait()
+        self.batches += 1
+        for credential_id, day, times in counts:
+            self.counted[credential_id, day] = self.counted.get((credential_id, day), 0) + times
+
+
+def counting(notebook: Notebook, tally: Tally) -> LastUse:
+    return LastUse({Method.API_KEY: notebook.write, Method.SESSION: notebook.write}, {Method.API_KEY: tally.count})
 
 
 def principal(credential_id: str, method: Method = Method.API_KEY) -> Principal:
@@ -121,3 +149,80 @@ async def test_a_busy_minute_is_written_in_portions_and_what_was_written_is_not_
     assert sorted(use for portion in written for use in portion) == [
         (f"key-{number:04}", number, "192.0.2.1") for number in range(PORTION * 3)
     ]
+
+
+# How often
+
+
+async def test_every_use_of_a_key_is_counted_once_and_other_credentials_are_not() -> None:
+    tally = Tally()
+    uses = counting(Notebook(), tally)
+    for number in range(1_000):
+        uses.note(principal("k1"), MIDNIGHT + number, "192.0.2.1")
+    uses.note(principal("k2"), MIDNIGHT, "192.0.2.1")
+    uses.note(principal("s1", Method.SESSION), MIDNIGHT, "192.0.2.1")
+    uses.note(principal("t1", Method.ACCESS_TOKEN), MIDNIGHT, "192.0.2.1")
+    await uses.write()
+    await uses.write()
+    assert (tally.counted, tally.batches) == ({("k1", MIDNIGHT): 1_000, ("k2", MIDNIGHT): 1}, 1)
+
+
+async def test_a_use_counts_for_its_own_day_whenever_it_is_written() -> None:
+    notebook, tally = Notebook(), Tally()
+    uses = counting(notebook, tally)
+    for at in (-2, -1, 0, 1, DAY - 1, DAY):
+        uses.note(principal("k1"), MIDNIGHT + at, "192.0.2.1")
+    await uses.write()
+    assert tally.counted == {("k1", MIDNIGHT - DAY): 2, ("k1", MIDNIGHT): 3, ("k1", MIDNIGHT + DAY): 1}
+    assert notebook.batches == [[("k1", MIDNIGHT + DAY, "192.0.2.1")]]
+
+
+@pytest.mark.parametrize("what", ["last use", "count"])
+async def test_a_failure_to_write_loses_no_count_and_counts_none_twice(what: str) -> None:
+    notebook, tally = Notebook(), Tally()
+    uses = counting(notebook, tally)
+    for number in range(3):
+        for _ in range(5):
+            uses.note(principal("k1"), MIDNIGHT + number * DAY, "192.0.2.1")
+        notebook.away, tally.away = what == "last use", what == "count"
+        await uses.write()
+        assert tally.counted == {}
+    notebook.away = tally.away = False
+    await uses.write()
+    await uses.write()
+    assert tally.counted == {("k1", MIDNIGHT + number * DAY): 5 for number in range(3)}
+
+
+async def test_who_stops_while_a_batch_is_written_counts_it_once() -> None:
+    tally = Tally()
+    tally.go_on.clear()
+    uses = counting(Notebook(), tally)
+    uses.note(principal("k1"), MIDNIGHT, "192.0.2.1")
+    first = asyncio.create_task(uses.write())
+    await asyncio.wait_for(tally.begun.wait(), 10)
+    uses.note(principal("k1"), MIDNIGHT + 1, "192.0.2.1")
+    first.cancel()
+    last = asyncio.create_task(uses.write())
+    await asyncio.wait({first})
+    tally.go_on.set()
+    await asyncio.wait_for(last, 10)
+    assert (tally.counted, tally.batches) == ({("k1", MIDNIGHT): 2}, 2)
+
+
+async def test_the_counts_of_a_busy_minute_are_written_in_portions() -> None:
+    tally = Tally()
+    uses = counting(Notebook(), tally)
+    for number in range(PORTION * 2 + 1):
+        uses.note(principal(f"key-{number:04}"), MIDNIGHT, "192.0.2.1")
+    await uses.write()
+    assert (len(tally.counted), tally.batches) == (PORTION * 2 + 1, 3)
+
+
+def test_a_server_counts_every_check_that_it_answered(server: KeysteadServer) -> None:
+    key_id, key = new_key(server.data, server.url, "ada")
+    with httpx.Client(base_url=server.url, headers={"x-api-key": key}) as client:
+        answers = [client.get(path).status_code for path in ("/verify", "/api/auth/session") * 25]
+    assert httpx.get(f"{server.url}/verify", headers={"x-api-key": key[:-1] + "!"}).status_code == 401
+    assert server.stop() == 0
+    assert answers == [200] * 50
+    assert sum(ask(server.data, "SELECT uses FROM key_use WHERE api_key_id = ?", key_id)) == 50
