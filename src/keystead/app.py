@@ -60,8 +60,10 @@ from keystead.oauth.service import OAuth
 from keystead.oauth.waiting import WaitingRoom
 from keystead.organizations.service import Organizations
 from keystead.sessions.account import BrowserRoutes
+from keystead.sessions.recovery import Recovery
 from keystead.sessions.routes import SessionRoutes
 from keystead.sessions.service import Sessions
+from keystead.sessions.sign_ups import SignUps
 from keystead.tokens import openapi as tokens_openapi
 from keystead.tokens.account import TokenRoutes
 from keystead.tokens.followers import Followers
@@ -106,6 +108,8 @@ class Services:
     oauth: OAuth
     connected: ConnectedDevices
     organizations: Organizations
+    recovery: Recovery
+    sign_ups: SignUps
 
     async def aclose(self) -> None:
         """Finish what was accepted and let go of the database and of what the nodes share."""
@@ -201,6 +205,26 @@ def build_services(settings: Settings, clock: Clock, db: Database, keys: Install
         oauth,
         ConnectedDevices(db=db, clock=clock, grants=grants),
         organizations,
+        Recovery(
+            db=db,
+            clock=clock,
+            keys=keys,
+            settings=settings,
+            accounts=accounts,
+            sessions=sessions,
+            limiter=limiter,
+            mailer=mailer,
+        ),
+        SignUps(
+            db=db,
+            clock=clock,
+            keys=keys,
+            settings=settings,
+            accounts=accounts,
+            sessions=sessions,
+            limiter=limiter,
+            mailer=mailer,
+        ),
     )
 
 
@@ -290,6 +314,8 @@ def _rooms(services: Services) -> Rooms:
         oauth=services.oauth,
         connected=services.connected,
         organizations=services.organizations,
+        recovery=services.recovery,
+        sign_ups=services.sign_ups,
     )
 
 

@@ -15,11 +15,7 @@ SESSION_COOKIE: Final = "cloud.sso"
 DEVICE_COOKIE: Final = "keystead.device"
 STEP_COOKIE: Final = "cloud.step"
 ENTRANCE_COOKIE: Final = "cloud.entrance"
-INVITATION_COOKIE: Final = "cloud.invitation"
 STEP_PATH: Final = "/sign-in"
-INVITATION_PATH: Final = "/invitations"
-INVITATION_REMEMBERED: Final = 3_600
-"""Seconds for which a browser remembers which invitation somebody came for, while they sign in."""
 
 _GUARDS: Final[dict[str, Any]] = {"path": "/", "secure": True, "httponly": True, "samesite": "lax"}
 
@@ -49,17 +45,6 @@ def clear_step_cookie(response: Response) -> None:
 def set_entrance_cookie(response: Response, browser: str) -> None:
     """Give the browser a name by which only it can use what it was asked on the page for passkeys."""
     response.set_cookie(ENTRANCE_COOKIE, browser, max_age=STEP_LIFETIME, **(_GUARDS | {"path": STEP_PATH}))
-
-
-def set_invitation_cookie(response: Response, invitation: Secret) -> None:
-    """Let the browser remember which invitation the person came for, so that no address has to carry it (W9)."""
-    guards = _GUARDS | {"path": INVITATION_PATH}
-    response.set_cookie(INVITATION_COOKIE, invitation.reveal(), max_age=INVITATION_REMEMBERED, **guards)
-
-
-def clear_invitation_cookie(response: Response) -> None:
-    """Take the invitation from the browser."""
-    response.delete_cookie(INVITATION_COOKIE, **(_GUARDS | {"path": INVITATION_PATH}))
 
 
 def _set(response: Response, name: str, value: Secret, lifetime: int) -> None:

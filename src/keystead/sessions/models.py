@@ -2,11 +2,19 @@
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from keystead.kernel.principal import Identity
 from keystead.kernel.secrets import Secret
+
+RESET_PATH: Final = "/sign-in/reset"
+RESET_LIFETIME: Final = 3_600
+"""Seconds for which the link to a new password is good."""
+SIGN_UP_PATH: Final = "/sign-up"
+SIGN_UP_LIFETIME: Final = 86_400
+"""Seconds for which the link that proves an e-mail address is good."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from keystead.mail import letters
 from keystead.mail.service import Mailer
 from keystead.sessions import rules
 from keystead.sessions.budget import LetterBudget
+from keystead.sessions.models import RESET_LIFETIME
 from keystead.sessions.service import Sessions
 from keystead.wire.limiter import Limiter, limit_key_of_address
 
@@ -67,7 +68,7 @@ class Recovery:
         if user is None or user.disabled_at is not None or not allowed:
             return
         url = Secret(self._url + await self._sessions.reset_link(user))
-        minutes = rules.RESET_LIFETIME // 60
+        minutes = RESET_LIFETIME // 60
         self._mailer.send_later(letters.password_reset(self._product_name, user.email, url, minutes))
 
     async def user_of(self, token: str) -> User | None:

@@ -20,15 +20,9 @@ STEP_LIFETIME: Final = 600
 """Seconds between the password and the second factor, at most."""
 STEP_TRIES: Final = 10
 """Wrong codes after which a sign-in begins anew with the password."""
-RESET_LIFETIME: Final = 3_600
-"""Seconds for which the link to a new password is good."""
-SIGN_UP_LIFETIME: Final = 86_400
-"""Seconds for which the link that proves an e-mail address is good."""
 LETTERS_AN_HOUR: Final = 5
 """Letters that strangers may cause to one address in an hour; the links of earlier ones are still good then."""
 HOUR: Final = 3_600
-RESET_PATH: Final = "/sign-in/reset"
-SIGN_UP_PATH: Final = "/sign-up"
 LONGEST_USER_AGENT: Final = 256
 _CLOCKS_DIFFER: Final = 60
 

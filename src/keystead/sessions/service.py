@@ -27,6 +27,8 @@ from keystead.kernel.settings import Settings
 from keystead.sessions import ending, rules, store
 from keystead.sessions.beginnings import Beginnings
 from keystead.sessions.models import (
+    RESET_LIFETIME,
+    RESET_PATH,
     BrowserSession,
     Device,
     EndedSession,
@@ -341,9 +343,9 @@ class Sessions:
 
         It lets in whoever holds it, so it goes to the person's own mailbox, or to the operator who asked for it.
         """
-        expires_at = self._clock.now() + rules.RESET_LIFETIME
+        expires_at = self._clock.now() + RESET_LIFETIME
         token = rules.reset_token(self._keys.forms, user.id, user.password_hash, expires_at)
-        return f"{rules.RESET_PATH}/{token.reveal()}"
+        return f"{RESET_PATH}/{token.reveal()}"
 
     async def _end_for_another(self, tx: Transaction, principal: Principal) -> KeptSession:
         """End the session that asks, and return what the next one takes over. Raises Unauthenticated."""

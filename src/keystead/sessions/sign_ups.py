@@ -17,11 +17,11 @@ from keystead.mail import letters
 from keystead.mail.service import Mailer
 from keystead.sessions import rules
 from keystead.sessions.budget import LetterBudget
-from keystead.sessions.models import SignedIn, SignUpLink, StepNeeded, Visit
+from keystead.sessions.models import SIGN_UP_LIFETIME, SIGN_UP_PATH, SignedIn, SignUpLink, StepNeeded, Visit
 from keystead.sessions.service import Sessions
 from keystead.wire.limiter import Limiter, limit_key_of_address
 
-_HOURS: Final = rules.SIGN_UP_LIFETIME // 3_600
+_HOURS: Final = SIGN_UP_LIFETIME // 3_600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,10 +77,10 @@ class SignUps:
         user = await self._accounts.user_by_name(email)
         if not allowed:
             return
-        expires_at = self._clock.now() + rules.SIGN_UP_LIFETIME
+        expires_at = self._clock.now() + SIGN_UP_LIFETIME
         token = rules.sign_up_token(self._key, SignUpLink(email, next_path), expires_at)
         if user is None:
-            url = Secret(f"{self._url}{rules.SIGN_UP_PATH}/{token.reveal()}")
+            url = Secret(f"{self._url}{SIGN_UP_PATH}/{token.reveal()}")
             self._mailer.send_later(letters.prove_email(self._product_name, email, url, _HOURS))
         else:
             self._mailer.send_later(letters.already_known(self._product_name, email, f"{self._url}/sign-in"))

@@ -17,10 +17,18 @@ from keystead.mail.service import Mailer
 from keystead.oauth.connected import ConnectedDevices
 from keystead.oauth.service import OAuth
 from keystead.organizations.service import Organizations
+from keystead.sessions.recovery import Recovery
 from keystead.sessions.service import Sessions
+from keystead.sessions.sign_ups import SignUps
 from keystead.tokens.service import SigningKeys, Tokens
 from keystead.web.brand import BrandFiles, read_brand, wear
 from keystead.web.device import DevicePages
+from keystead.web.entrance.forgotten import ForgottenPages
+from keystead.web.entrance.invitations import InvitationPages
+from keystead.web.entrance.second_factor import SecondFactorPages
+from keystead.web.entrance.sign_in import SignInPages
+from keystead.web.entrance.sign_up import SignUpPages
+from keystead.web.entrance.switching import SwitchPages
 from keystead.web.frame import Frames
 from keystead.web.routes import PageRoutes
 from keystead.web.settings.authenticator import AuthenticatorPages
@@ -65,6 +73,8 @@ class Rooms:
     oauth: OAuth
     connected: ConnectedDevices
     organizations: Organizations
+    recovery: Recovery
+    sign_ups: SignUps
 
 
 def pages(rooms: Rooms) -> list[Pages]:
@@ -82,9 +92,29 @@ def pages(rooms: Rooms) -> list[Pages]:
             settings=rooms.settings,
             clock=rooms.clock,
         ),
+        *_entrance(rooms, frames),
         *_settings(rooms, frames),
         *_organization(rooms, frames),
         *_operator(rooms, frames),
+    ]
+
+
+def _entrance(rooms: Rooms, frames: Frames) -> list[Pages]:
+    """How people come in."""
+    sessions, settings = rooms.sessions, rooms.settings
+    return [
+        SignInPages(sessions=sessions, settings=settings, sign_up=rooms.sign_ups.open),
+        SecondFactorPages(sessions=sessions, settings=settings),
+        ForgottenPages(recovery=rooms.recovery, settings=settings),
+        SignUpPages(sign_ups=rooms.sign_ups, sessions=sessions, settings=settings),
+        InvitationPages(
+            organizations=rooms.organizations,
+            accounts=rooms.accounts,
+            sessions=sessions,
+            limiter=rooms.limiter,
+            settings=settings,
+        ),
+        SwitchPages(frames=frames, sessions=sessions),
     ]
 
 

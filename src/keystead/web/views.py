@@ -75,7 +75,8 @@ class SignIn(Page):
     """The sign-in form. `user_code` is set when the person comes from a device sign-in and goes back to it.
 
     `username` is kept after a wrong password. `wait_seconds` belongs to the error "too_many".
-    `current` is who is signed in already, when somebody came here to use another account.
+    `current` is who is signed in already, when somebody came here to use another account. `notice` says why somebody
+    is here again. `sign_up_url` is empty where nobody can sign up by themselves.
     """
 
     template: ClassVar[str] = "sign_in.html"
@@ -86,6 +87,10 @@ class SignIn(Page):
     user_code: str = ""
     current: Account | None = None
     signed_out: bool = False
+    notice: str = ""
+    passkey_url: str = "/sign-in/passkey"
+    forgot_url: str = "/sign-in/forgot"
+    sign_up_url: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,17 +155,6 @@ class DeviceOutcome(Page):
     def again_url(self) -> str:
         """The request once more, with its code."""
         return device_url(self.user_code)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Home(Page):
-    """Who is signed in, and the two things to do from here: enter a device code, sign out."""
-
-    template: ClassVar[str] = "home.html"
-    account: Account
-    organization: str = ""
-    role: str = ""
-    form_token: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
