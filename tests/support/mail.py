@@ -12,7 +12,7 @@ import socket
 import ssl
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from email import message_from_bytes
@@ -71,14 +71,21 @@ class PostOffice:
     """The mail server. Use it in a ``with`` statement."""
 
     def __init__(
-        self, directory: Path | None = None, *, tls: Tls = "", accounts: Mapping[str, str] | None = None
+        self,
+        directory: Path | None = None,
+        *,
+        tls: Tls = "",
+        accounts: Mapping[str, str] | None = None,
+        without: Sequence[str] = (),
     ) -> None:
-        """Choose the port. ``directory`` gets the certificate, which TLS needs."""
+        """Choose the port. ``directory`` gets the certificate, which TLS needs; ``without`` are ways to sign in."""
         self.port = free_port()
         self.accounts = dict(accounts or {})
         self.refusals: deque[str] = deque()
+        self.sign_ins = 0
         self.certificate = None if directory is None else directory / "mail-certificate.pem"
         self._tls = tls
+        self._without = without
         self._received: list[Received] = []
         self._news = threading.Condition()
         self._controller = self._made()
@@ -125,6 +132,12 @@ class PostOffice:
         """Do the same where a loop runs, which goes on meanwhile."""
         return await asyncio.to_thread(self.wait_for, address, number)
 
+    def wait_for_refusal(self) -> None:
+        """Return when no refusal is left to give. Blocks. Raises TimeoutError."""
+        with self._news:
+            if not self._news.wait_for(lambda: not self.refusals, _PATIENCE):
+                raise TimeoutError(f"{len(self.refusals)} refusals were not needed")
+
     def _to(self, address: str) -> list[Received]:
         return [letter for letter in self._received if letter.to == address]
 
@@ -142,14 +155,18 @@ class PostOffice:
         finally:
             socket.getaddrinfo = real
 
-    async def handle_DATA(self, _: SMTP, __: Session, envelope: Envelope) -> str:  # noqa: N802 - aiosmtpd's name
+    async def handle_DATA(self, _: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802 - aiosmtpd's name
         """Take a letter, or refuse it if that is its turn."""
+        if self.accounts and not session.authenticated:
+            return "530 5.7.0 Authentication required"
         if self.refusals:
-            return self.refusals.popleft()
+            with self._news:
+                self._news.notify_all()
+                return self.refusals.popleft()
         raw = envelope.content if isinstance(envelope.content, bytes) else b""
         with self._news:
             for receiver in envelope.rcpt_tos:
-                self._received.append(_read(raw, receiver, envelope.mail_from or ""))
+                self._received.append(read(raw, receiver, envelope.mail_from or ""))
             self._news.notify_all()
         return "250 Taken"
 
@@ -157,16 +174,18 @@ class PostOffice:
         context = None if not self._tls or self.certificate is None else _context(self.certificate)
         options: dict[str, Any] = {}
         if self.accounts:
-            options |= {"authenticator": self._signed_in, "auth_required": True, "auth_require_tls": bool(self._tls)}
+            options |= {"authenticator": self._signed_in, "auth_require_tls": self._tls == "starttls"}
+            options["auth_exclude_mechanism"] = self._without
         if self._tls == "starttls":
             options |= {"tls_context": context, "require_starttls": True}
         if self._tls == "from the start":
-            options |= {"ssl_context": context, "auth_require_tls": False}
+            options["ssl_context"] = context
         return Controller(self, HOST, self.port, ready_timeout=_PATIENCE, **options)
 
     def _signed_in(self, _: SMTP, __: Session, ___: Envelope, ____: str, data: Any) -> AuthResult:
+        self.sign_ins += 1
         right = isinstance(data, LoginPassword) and self.accounts.get(data.login.decode()) == data.password.decode()
-        return AuthResult(success=right)
+        return AuthResult(success=right, handled=False)
 
     def __enter__(self) -> "PostOffice":
         self._controller.start()
@@ -176,7 +195,8 @@ class PostOffice:
         self._controller.stop()
 
 
-def _read(raw: bytes, receiver: str, sender: str) -> Received:
+def read(raw: bytes, receiver: str, sender: str) -> Received:
+    """Return a message as a mail program understands it."""
     message = message_from_bytes(raw, policy=default)
     if not isinstance(message, EmailMessage):
         raise TypeError("the default policy makes another kind of message")

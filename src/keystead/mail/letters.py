@@ -136,6 +136,7 @@ def second_factor_changed(product_name: str, to: str, what: str, address: str | 
         to=to,
         subject=f"The second step of signing in to {product_name} was changed",
         paragraphs=(
+            f"How you sign in to {product_name} has changed.",
             f"{_line(what)}{_from(address)}.",
             "If it was you, there is nothing to do.",
         ),

@@ -3,6 +3,7 @@
 import re
 import smtplib
 import ssl
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -53,7 +54,7 @@ class MailServer:
             if not self.tls and not self.is_here:
                 self._secure(connection)
             if self.username:
-                connection.login(self.username, self.password.reveal())
+                self._sign_in(connection)
             connection.send_message(message)
 
     def _connection(self, message: EmailMessage) -> smtplib.SMTP:
@@ -72,6 +73,25 @@ class MailServer:
                 "there, or use its port for TLS with smtps://."
             )
         connection.starttls(context=ssl.create_default_context())
+
+    def _sign_in(self, connection: smtplib.SMTP) -> None:
+        """Try the password once, for servers may lock out whoever tries a wrong one several times.
+
+        By PLAIN (RFC 4616), or LOGIN where that is all there is; the connection is secret already.
+        """
+        connection.ehlo_or_helo_if_needed()
+        offered = connection.esmtp_features.get("auth", "").upper().split()
+        name, password = self.username, self.password.reveal()
+        if "PLAIN" in offered:
+            code, answer = connection.docmd("AUTH", f"PLAIN {_base64(f'{chr(0)}{name}{chr(0)}{password}')}")
+        elif "LOGIN" in offered:
+            code, answer = connection.docmd("AUTH", f"LOGIN {_base64(name)}")
+            if code == 334:
+                code, answer = connection.docmd(_base64(password))
+        else:
+            raise smtplib.SMTPNotSupportedError
+        if code != 235:
+            raise smtplib.SMTPAuthenticationError(code, answer)
 
     @contextmanager
     def _plain_errors(self, receiver: str, link: str) -> Iterator[None]:
@@ -146,6 +166,10 @@ def _told(answer: bytes | str, receiver: str, link: str) -> str:
         for word in "".join(letter if letter.isprintable() else " " for letter in text).split()
     )
     return " ".join(words)[:_LONGEST_ANSWER]
+
+
+def _base64(text: str) -> str:
+    return b64encode(text.encode()).decode()
 
 
 def _passes(code: int) -> bool:

@@ -26,8 +26,18 @@ _log = logging.getLogger(__name__)
 class Mailer:
     """Sends letters to people by the operator's mail server, one at a time, in one thread."""
 
-    def __init__(self, *, settings: Settings, clock: Clock | None = None, pauses: Sequence[float] = PAUSES) -> None:
-        """Send by ``settings.smtp_url`` from ``settings.mail_from``; ``pauses`` are seconds between tries."""
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        clock: Clock | None = None,
+        pauses: Sequence[float] = PAUSES,
+        room: int = MOST_WAITING,
+    ) -> None:
+        """Send by ``settings.smtp_url`` from ``settings.mail_from``.
+
+        ``pauses`` are seconds between tries; at most ``room`` letters wait in the background.
+        """
         url = settings.smtp_url
         self._server = read_url(Secret(url.get_secret_value())) if url is not None and settings.mail_from else None
         self._product_name = settings.product_name
@@ -35,6 +45,7 @@ class Mailer:
         self._theme = theme_of(settings.accent_color)
         self._clock = clock or SystemClock()
         self._pauses = pauses
+        self._room = room
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="mail")
         self._waiting: set[asyncio.Task[None]] = set()
         self._closing = asyncio.Event()
@@ -56,8 +67,8 @@ class Mailer:
         if not self.configured:
             _log.info("a letter was not sent, because no mail server is set")
             return
-        if len(self._waiting) >= MOST_WAITING:
-            _log.error("a letter was not sent, because %d others wait: the mail server is too slow", MOST_WAITING)
+        if len(self._waiting) >= self._room:
+            _log.error("a letter was not sent, because %d others wait: the mail server is too slow", self._room)
             return
         task = asyncio.get_running_loop().create_task(self._deliver(letter))
         self._waiting.add(task)
