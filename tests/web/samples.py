@@ -25,6 +25,8 @@ NOW: Final = 1_773_480_413  # 14 March 2026, 09:26:53 UTC
 _MOMENTS: Final = ("at", "now", "moment", "since", "until", "on", "day")
 _PLACES: Final = ("url", "path", "action", "cancel", "close", "href", "link", "older", "newer", "back", "src")
 _IDS: Final = ("id", "language")
+_NAMES_OF_FIELDS: Final = frozenset({"ScopeBox.name"})
+"""Texts that no person reads or chooses, because they name a field of a form."""
 _SCALARS: Final = (str, bool, int, float, bytes, Decimal, Markup, Secret)
 
 
@@ -40,6 +42,17 @@ def _below(model: type[views.Page]) -> set[type[views.Page]]:
     kept = getattr(sys.modules[model.__module__], model.__name__) is model
     found = {model} if "template" in vars(model) and kept else set()
     return found.union(*(_below(each) for each in model.__subclasses__()))
+
+
+class Everything(dict[str, Any]):
+    """A mapping that has this value whatever it is asked for: a message at each field there is."""
+
+    def __missing__(self, key: str) -> Any:
+        return next(iter(self.values()))
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Return the value."""
+        return self[key]
 
 
 @dataclass
@@ -58,9 +71,11 @@ class Filler:
     def _fields(self, model: type, given: Mapping[str, Any]) -> dict[str, Any]:
         hints = get_type_hints(model, vars(sys.modules[model.__module__]))
         wanted = [each for each in fields(model) if each.init and each.name not in {*given, "product_name"}]
-        return {**given, **{each.name: self._field(each, hints[each.name]) for each in wanted}}
+        return {**given, **{each.name: self._field(model, each, hints[each.name]) for each in wanted}}
 
-    def _field(self, each: Field[Any], kind: Any) -> Any:
+    def _field(self, model: type, each: Field[Any], kind: Any) -> Any:
+        if f"{model.__name__}.{each.name}" in _NAMES_OF_FIELDS:
+            return self.value(kind, "id")
         if not self.filled and kind is not bool and each.default is not MISSING:
             return each.default
         return self.value(kind, each.name)
@@ -78,7 +93,7 @@ class Filler:
         if origin is tuple:
             return tuple(self.value(each, name) for each in inner)
         if origin in {dict, Mapping}:
-            return {name: self.value(inner[1], name)} if self.filled else {}
+            return Everything({name: self.value(inner[1], name)}) if self.filled else {}
         if is_dataclass(kind) and isinstance(kind, type):
             return kind(**self._fields(kind, {}))
         return self._scalar(kind, name)

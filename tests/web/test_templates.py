@@ -9,8 +9,10 @@ from jinja2 import UndefinedError
 
 from keystead.web import render as rendering
 from keystead.web import views
+from keystead.web.frame import Confirm
 from keystead.web.render import render, static_url
 from tests.web.reading import Reading
+from tests.web.samples import Filler
 
 NOW = 1_773_480_413  # 14 March 2026, 09:26:53 UTC
 DAY = 86_400
@@ -188,11 +190,13 @@ def test_no_two_outcomes_have_the_same_title() -> None:
     assert len(titles) == len(STATES)
 
 
-def test_signing_out_is_a_post_with_a_form_token() -> None:
-    page = read(views.Home(account=ADA, organization="Acme", role="owner", form_token="form-token-value"))
-    [form] = page.all("form")
-    assert (form.attributes["method"], form.attributes["action"]) == ("post", views.SIGN_OUT_PATH)
-    assert page.named("form_token")[0].attributes["value"] == "form-token-value"
+def test_every_page_of_settings_offers_to_sign_out_by_a_post_with_a_form_token() -> None:
+    form = Filler(filled=True, flags=True, text="Ada").page(Confirm)
+    [sign_out] = [e for e in read(form).all("form") if e.attributes["action"] == views.SIGN_OUT_PATH]
+    tokens = [element.attributes["value"] for element in read(form).named("form_token")]
+    assert isinstance(form, Confirm)
+    assert sign_out.attributes["method"] == "post"
+    assert tokens == [form.frame.sign_out_token, form.frame.form_token]
 
 
 def test_a_problem_page_names_its_reference_and_its_documentation() -> None:
