@@ -209,6 +209,21 @@ async def test_who_stops_while_a_batch_is_written_counts_it_once() -> None:
     assert (tally.counted, tally.batches) == ({("k1", MIDNIGHT): 2}, 2)
 
 
+async def test_a_day_that_ends_while_its_count_is_written_loses_nothing() -> None:
+    tally = Tally()
+    tally.go_on.clear()
+    uses = counting(Notebook(), tally)
+    uses.note(principal("k1"), MIDNIGHT, "192.0.2.1")
+    writing = asyncio.create_task(uses.write())
+    await asyncio.wait_for(tally.begun.wait(), 10)
+    uses.note(principal("k1"), MIDNIGHT + 1, "192.0.2.1")
+    uses.note(principal("k1"), MIDNIGHT + DAY, "192.0.2.1")
+    tally.go_on.set()
+    await asyncio.wait_for(writing, 10)
+    await uses.write()
+    assert tally.counted == {("k1", MIDNIGHT): 2, ("k1", MIDNIGHT + DAY): 1}
+
+
 async def test_the_counts_of_a_busy_minute_are_written_in_portions() -> None:
     tally = Tally()
     uses = counting(Notebook(), tally)

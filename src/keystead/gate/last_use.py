@@ -117,8 +117,10 @@ class LastUse:
         while counts:
             portion = list(islice(counts.items(), PORTION))
             await self._counters[method]([(credential_id, day, times) for (credential_id, day), times in portion])
-            for day, _ in portion:
-                del counts[day]
+            for day, times in portion:
+                counts[day] -= times  # more may have come meanwhile, from a day that ended just now
+                if not counts[day]:
+                    del counts[day]
 
     async def write_for_ever(self) -> None:
         """Write a batch a minute until cancelled."""
