@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keystead.gate import history
-from keystead.gate.history import KEPT, MINUTE, History, Snapshot, between, quantile, together
+from keystead.gate.history import KEPT, MINUTE, History, Snapshot, between, quantile
 from keystead.gate.measures import EDGES, Measures, Totals
 from tests.support.clock import ManualClock
 
@@ -38,7 +38,6 @@ def test_minutes_add_up_to_what_was_counted(start: Totals, steps: list[Totals]) 
     minutes = [between(before, after) for before, after in pairwise(snapshots)]
     assert [minute.answers for minute in minutes] == [step.answers for step in steps]
     assert between(snapshots[0], snapshots[-1]).requests == sum(minute.requests for minute in minutes)
-    assert together(minutes)[0] == sum(minute.requests for minute in minutes)
     assert [minute.rate * MINUTE for minute in minutes] == pytest.approx([minute.requests for minute in minutes])
 
 
@@ -92,6 +91,7 @@ def test_each_minute_tells_of_itself_and_the_hour_forgets_what_is_older() -> Non
     assert [minute.answers[1] for minute in minutes] == list(range(5, KEPT + 5))
     assert {(minute.refused, minute.failed, minute.ends - minute.begins) for minute in minutes} == {(2, 1, MINUTE)}
     assert (begun.requests, begun.ends - begun.begins) == (1, 10)
+    assert kept.whole().requests == sum(minute.requests for minute in kept.minutes())
     assert all(0.0025 < (minute.p99 or 0) <= 0.005 for minute in minutes)
 
 

@@ -85,7 +85,8 @@ class AuditLog:
         if not filters.looks:
             return AuditPage(tuple(found), None)
         end = END_OF_LOOK_OF_ACTOR if filters.actor_id else END_OF_LOOK
-        return AuditPage(tuple(found), await reader.one(end, {**whose, "passed": looked_at - 1}))
+        last: AuditPlace | None = await reader.one(end, {**whose, "passed": looked_at - 1})
+        return AuditPage(tuple(found), last)
 
 
 def _order(place: AuditPlace) -> tuple[int, str]:

@@ -30,7 +30,7 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Minute:
-    """What happened between two snapshots, from one Unix second to another.
+    """What happened between two snapshots, from one Unix second to another: a minute, if nothing was late.
 
     ``answers`` are those of each class of status, from 1xx to 5xx. The quantiles are in seconds, None where nothing was
     timed. They are of pages and APIs: device polls are held on purpose, and the hottest answers are not timed.
@@ -88,6 +88,10 @@ class History:
         taken = [*self._snapshots, self._now()]
         return [between(before, after) for before, after in pairwise(taken)]
 
+    def whole(self) -> Minute:
+        """Return what is remembered as one stretch, up to this moment."""
+        return between(self._snapshots[0], self._now())
+
     async def keep_for_ever(self) -> None:
         """End a minute every minute, until cancelled."""
         while True:
@@ -107,11 +111,6 @@ def between(before: Snapshot, after: Snapshot) -> Minute:
         _difference(before.totals.answers, after.totals.answers),
         *(quantile(timed, share) for share in (0.5, 0.95, 0.99)),
     )
-
-
-def together(minutes: Sequence[Minute]) -> tuple[int, int, int]:
-    """Return how many requests were answered in these minutes, how many of them refused, and how many failed."""
-    return sum(m.requests for m in minutes), sum(m.refused for m in minutes), sum(m.failed for m in minutes)
 
 
 def quantile(numbers: Sequence[int], share: float) -> float | None:

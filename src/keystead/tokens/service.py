@@ -38,6 +38,8 @@ SIGNING_KEYS_SUBJECT = "signing-keys"
 _MADE_BEFORE: Final = "This token was made before, and was shown then. It is shown only once."
 
 Begin = Callable[[SigningKeyRow | None, int], int | None]
+By = tuple[str | None, str | None]
+"""Whose request it is, and from which address."""
 
 
 class SigningKeys:
@@ -68,7 +70,9 @@ class SigningKeys:
         for algorithm in Algorithm:
             await self._add(algorithm, lambda newest, now: rules.next_begin(newest, now, lead))
 
-    async def rotate_now(self, *, at_once: bool = False) -> list[str]:
+    async def rotate_now(
+        self, *, at_once: bool = False, actor_id: str | None = None, address: str | None = None
+    ) -> list[str]:
         """Publish a new key for each algorithm and return the ``kid`` of each algorithm's newest.
 
         It signs after the lead; ``at_once`` lets it sign now, before every verifier may have heard of it. The old keys
@@ -77,7 +81,10 @@ class SigningKeys:
         lead = self._settings.signing_key_lead
         for algorithm in Algorithm:
             await self._add(
-                algorithm, lambda newest, now: rules.begin_on_request(newest, now, lead, at_once=at_once), once=True
+                algorithm,
+                lambda newest, now: rules.begin_on_request(newest, now, lead, at_once=at_once),
+                once=True,
+                by=(actor_id, address),
             )
         rows = await self._db.all(store.SIGNING_KEYS, {})
         return [row.kid for algorithm in Algorithm if (row := _newest(rows, algorithm)) is not None]
@@ -120,8 +127,18 @@ class SigningKeys:
             self._loaded = loaded
         return loaded
 
-    async def _add(self, algorithm: Algorithm, begin: Begin, *, once: bool = False) -> None:
-        """Add a key when ``begin`` asks for one. Whoever loses the race looks again, or with ``once`` is content."""
+    async def _add(
+        self,
+        algorithm: Algorithm,
+        begin: Begin,
+        *,
+        once: bool = False,
+        by: tuple[str | None, str | None] = (None, None),
+    ) -> None:
+        """Add a key when ``begin`` asks for one. Whoever loses the race looks again, or with ``once`` is content.
+
+        ``by`` is who asks, and from which address, if that is somebody.
+        """
         while True:
             rows = await self._db.all(store.SIGNING_KEYS, {})
             newest = _newest(rows, algorithm)
@@ -129,12 +146,14 @@ class SigningKeys:
                 return
             # Made before the unit of work: an RSA key takes longer than the writer may be held.
             fresh = await asyncio.to_thread(make_key, algorithm, self._sealing_key)
-            added = await self._insert(fresh, newest, begin)
+            added = await self._insert(fresh, newest, begin, by)
             self.forget()
             if added or once:
                 return
 
-    async def _insert(self, fresh: NewKey, newest: SigningKeyRow | None, begin: Begin) -> bool:
+    async def _insert(self, fresh: NewKey, newest: SigningKeyRow | None, begin: Begin, by: By) -> bool:
+        actor_id, address = by
+
         async def work(tx: Transaction) -> bool:
             now = self._clock.now()
             begins = begin(newest, now)
@@ -158,7 +177,13 @@ class SigningKeys:
             handed = {"successor": fresh.kid, "begins": begins, "leaves": rules.remove_at(begins)}
             await tx.run(store.HAND_OVER, {**condition, **handed})
             await self._audit.record(
-                tx, "signing-key:create", target=fresh.kid, alg=fresh.algorithm.value, signs_from=begins
+                tx,
+                "signing-key:create",
+                actor_id=actor_id,
+                target=fresh.kid,
+                address=address,
+                alg=fresh.algorithm.value,
+                signs_from=begins,
             )
             await tx.announce(SIGNING_KEYS_SUBJECT)
             return True
