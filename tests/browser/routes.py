@@ -24,11 +24,18 @@ def _first(sql: str) -> Callable[[Site], str]:
 _DEVICE: Final = _first(
     "SELECT id FROM oauth_grant WHERE ended_at IS NULL AND user_id = (SELECT id FROM \"user\" WHERE username = 'ada')"
 )
+_ADA: Final = """(SELECT id FROM "user" WHERE username = 'ada')"""
+_KEY: Final = _first(f"SELECT id FROM api_key WHERE user_id = {_ADA} ORDER BY created_at")  # noqa: S608
+_TOKEN: Final = _first(f"SELECT id FROM short_term_token WHERE user_id = {_ADA}")  # noqa: S608
 _SESSION: Final = _first(
     "SELECT id FROM session WHERE user_id = (SELECT id FROM \"user\" WHERE username = 'ada') ORDER BY created_at"
 )
 VALUES: Final[dict[str, Callable[[Site], str]]] = {
     "/problems/{code}": lambda _: NotFound.code,
+    "/settings/keys/{key}/title": _KEY,
+    "/settings/keys/{key}/rotate": _KEY,
+    "/settings/keys/{key}/delete": _KEY,
+    "/settings/tokens/{token}/revoke": _TOKEN,
     "/settings/devices/{device}/sign-out": _DEVICE,
     "/settings/sessions/{session}/end": _SESSION,
 }

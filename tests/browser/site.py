@@ -1,5 +1,6 @@
 """A real server over a furnished house, with a real mail server beside it."""
 
+import secrets
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -59,7 +60,7 @@ class Site:
 
     def newcomer(self, username: str, role: Role = Role.MEMBER, organization: str = "acme") -> Person:
         """Make a person whom no other test knows, for what changes who they are."""
-        person = Person(username, f"the password of {username}, which is long", f"{username}@example.com", role.value)
+        person = Person(username, f"nine bends {secrets.token_hex(6)}", f"{username}@example.com", role.value)
 
         async def make(services: Services) -> None:
             await services.accounts.create_user(
