@@ -27,6 +27,7 @@ from keystead.factors.service import Factors
 from keystead.gate import openapi as gate_openapi
 from keystead.gate.authenticator import Authenticator
 from keystead.gate.door import Gate
+from keystead.gate.history import History
 from keystead.gate.last_use import LastUse
 from keystead.gate.measures import Measures
 from keystead.gate.operations import Operations
@@ -241,6 +242,7 @@ def build_application(services: Services, *, dev: bool) -> Application:
     settings = services.settings
     page = ProblemPages(settings.product_name)
     measures = Measures()
+    history = History(measures, services.clock)
     authenticator = Authenticator(
         db=services.db,
         clock=services.clock,
@@ -264,7 +266,7 @@ def build_application(services: Services, *, dev: bool) -> Application:
         metrics_networks=settings.metrics_networks,
     )
     gate = Gate(
-        inner=_build_pages_and_apis(services, page, last_use),
+        inner=_build_pages_and_apis(services, page, last_use, history),
         direct={
             **OAuthRoutes(services.oauth, services.limiter, settings.public_url).endpoints(),
             **RevocationRoutes(services.revocations, services.limiter).endpoints(),
@@ -283,20 +285,20 @@ def build_application(services: Services, *, dev: bool) -> Application:
     return Application(gate, operations)
 
 
-def _build_pages_and_apis(services: Services, page: ProblemPages, last_use: LastUse) -> FastAPI:
+def _build_pages_and_apis(services: Services, page: ProblemPages, last_use: LastUse, history: History) -> FastAPI:
     settings = services.settings
-    app = _new_app(page, title="Keystead", openapi_url="/openapi.json", lifespan=_lifespan(services, last_use))
+    app = _new_app(page, title="Keystead", openapi_url="/openapi.json", lifespan=_lifespan(services, last_use, history))
     app.include_router(SessionRoutes(services.sessions, public_url=settings.public_url).router())
     app.include_router(KeySetRoutes(services.tokens, signing_key_lead=settings.signing_key_lead).router())
     app.include_router(MetadataRoutes(settings.public_url).router())
-    for some in pages(_rooms(services)):
+    for some in pages(_rooms(services, history)):
         app.include_router(some.router())
     app.mount("/account", build_account_api(services, page))
     _document(app)
     return app
 
 
-def _rooms(services: Services) -> Rooms:
+def _rooms(services: Services, history: History) -> Rooms:
     return Rooms(
         settings=services.settings,
         clock=services.clock,
@@ -316,6 +318,7 @@ def _rooms(services: Services) -> Rooms:
         organizations=services.organizations,
         recovery=services.recovery,
         sign_ups=services.sign_ups,
+        history=history,
     )
 
 
@@ -398,7 +401,7 @@ def _field(mistake: Any) -> FieldProblem:
 
 
 def _lifespan(
-    services: Services, last_use: LastUse
+    services: Services, last_use: LastUse, history: History
 ) -> Callable[[FastAPI], contextlib.AbstractAsyncContextManager[None]]:
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -408,6 +411,7 @@ def _lifespan(
         tasks = [
             asyncio.create_task(_keep_signing_keys(services.signing_keys)),
             asyncio.create_task(last_use.write_for_ever()),
+            asyncio.create_task(history.keep_for_ever()),
         ]
         if services.mailer.configured:
             tasks.append(asyncio.create_task(services.expiring_keys.go_on()))

@@ -10,6 +10,7 @@ from keystead.audit.service import AuditLog
 from keystead.balance.service import Balance
 from keystead.db import Database
 from keystead.factors.service import Factors
+from keystead.gate.history import History
 from keystead.kernel.clock import Clock
 from keystead.kernel.settings import Settings
 from keystead.keys.service import Keys
@@ -30,6 +31,16 @@ from keystead.web.entrance.sign_in import SignInPages
 from keystead.web.entrance.sign_up import SignUpPages
 from keystead.web.entrance.switching import SwitchPages
 from keystead.web.frame import Frames
+from keystead.web.operator.clients import ClientPages
+from keystead.web.operator.health import HealthPages
+from keystead.web.operator.organizations import OrganizationPages
+from keystead.web.operator.signing_keys import SigningKeyPages
+from keystead.web.operator.users import UserPages
+from keystead.web.organization.apps import AppPages
+from keystead.web.organization.audit import AuditPages
+from keystead.web.organization.balance import BalancePages
+from keystead.web.organization.members import MemberPages
+from keystead.web.organization.policies import PolicyPages
 from keystead.web.routes import PageRoutes
 from keystead.web.settings.authenticator import AuthenticatorPages
 from keystead.web.settings.devices import ConnectedPages
@@ -75,6 +86,7 @@ class Rooms:
     organizations: Organizations
     recovery: Recovery
     sign_ups: SignUps
+    history: History
 
 
 def pages(rooms: Rooms) -> list[Pages]:
@@ -145,9 +157,37 @@ def _settings(rooms: Rooms, frames: Frames) -> list[Pages]:
 
 def _organization(rooms: Rooms, frames: Frames) -> list[Pages]:
     """What owners and admins manage."""
-    return []
+    mails = rooms.mailer.configured
+    return [
+        MemberPages(frames=frames, organizations=rooms.organizations, mails=mails),
+        AppPages(frames=frames, keys=rooms.keys),
+        PolicyPages(frames=frames, organizations=rooms.organizations),
+        BalancePages(frames=frames, balance=rooms.balance),
+        AuditPages(frames=frames, audit=rooms.audit, accounts=rooms.accounts, db=rooms.db),
+    ]
 
 
 def _operator(rooms: Rooms, frames: Frames) -> list[Pages]:
     """What the operators of the installation manage."""
-    return []
+    return [
+        OrganizationPages(
+            frames=frames,
+            organizations=rooms.organizations,
+            accounts=rooms.accounts,
+            mails=rooms.mailer.configured,
+        ),
+        UserPages(
+            frames=frames,
+            db=rooms.db,
+            audit=rooms.audit,
+            accounts=rooms.accounts,
+            organizations=rooms.organizations,
+            factors=rooms.factors,
+            sessions=rooms.sessions,
+            mailer=rooms.mailer,
+            settings=rooms.settings,
+        ),
+        ClientPages(frames=frames, clients=rooms.oauth.clients),
+        SigningKeyPages(frames=frames, signing_keys=rooms.signing_keys, settings=rooms.settings),
+        HealthPages(frames=frames, history=rooms.history, db=rooms.db, settings=rooms.settings),
+    ]
