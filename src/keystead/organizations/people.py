@@ -1,14 +1,17 @@
 """What the operators of the installation manage: its organizations and its users."""
 
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from keystead.db import Transaction
 from keystead.kernel.principal import Principal
 from keystead.kernel.problems import Conflict, NotFound
+from keystead.kernel.secrets import Secret
 from keystead.organizations import rules, store
 from keystead.organizations.desk import Desk
 from keystead.organizations.models import PAGE, ListedOrganization, ListedUser, Listing
+
+_NO_USER: Final = "There is no user with this id."
 
 T = TypeVar("T")
 
@@ -18,13 +21,14 @@ class People(Desk):
 
     async def all_organizations(self, search: str = "", after: str = "") -> Listing[ListedOrganization]:
         """Return 50 organizations by name, those whose names hold ``search``; ``after`` goes on with a list."""
-        asked = {"pattern": rules.like(search), "after": after, "most": PAGE + 1}
+        asked = {"pattern": rules.like(search), "after": rules.typed(after), "most": PAGE + 1}
         found = await self._db.all(store.ORGANIZATIONS, asked)
         return _listing(found, found[PAGE - 1].name if len(found) > PAGE else "")
 
     async def all_users(self, search: str = "", after: str = "") -> Listing[ListedUser]:
         """Return 50 users by user name, those whose user name or e-mail address holds ``search``."""
-        found = await self._db.all(store.USERS, {"pattern": rules.like(search), "after": after, "most": PAGE + 1})
+        asked = {"pattern": rules.like(search), "after": rules.typed(after), "most": PAGE + 1}
+        found = await self._db.all(store.USERS, asked)
         return _listing(found, found[PAGE - 1].username if len(found) > PAGE else "")
 
     async def create_organization(
@@ -68,6 +72,25 @@ class People(Desk):
         await self._db.write(work)
         await self._db.changes()
 
+    async def reset_link(self, principal: Principal, user_id: str, address: str | None = None) -> Secret:
+        """Return the address of a page on which a user chooses a new password: good once, for an hour.
+
+        Whoever has it can do so, so the operator hands it to the user alone. Raises Forbidden and NotFound.
+        """
+        rules.check_operates(principal)
+        user = await self._accounts.user_by_id(user_id)
+        if user is None:
+            raise NotFound(_NO_USER)
+        path = await self._sessions.reset_link(user)
+
+        async def work(tx: Transaction) -> None:
+            await self._audit.record(
+                tx, "user:reset-link", actor_id=principal.identity.user_id, target=user_id, address=address
+            )
+
+        await self._db.write(work)
+        return Secret(self._settings.public_url + path)
+
     async def _change(
         self, tx: Transaction, principal: Principal, user_id: str, *, disable: bool, address: str | None
     ) -> bool:
@@ -85,7 +108,7 @@ class People(Desk):
                 address=address,
             )
         elif await self._accounts.user_by_id(user_id, tx) is None:
-            raise NotFound("There is no user with this id.")
+            raise NotFound(_NO_USER)
         return bool(changed)
 
 

@@ -8,6 +8,8 @@ from keystead.kernel.scopes import Role
 from keystead.organizations.models import DAY, LONGEST_POLICY_DAYS, FoundInvitation, Policies, Standing
 
 ONLY_OWNER: Final = "An organization always has an owner, and there is no other one. Make somebody else an owner first."
+LONGEST_SEARCH: Final = 254
+"""Characters of a search that count: as many as an e-mail address has at most."""
 _LEADERS: Final = frozenset({Role.OWNER, Role.ADMIN})
 
 
@@ -101,9 +103,14 @@ def check_policies(policies: Policies) -> None:
         raise InvalidParameters(sentence, fields=[FieldProblem("body", "longest_key_life", "range", sentence)])
 
 
+def typed(text: str) -> str:
+    """Return what somebody typed, as far as any stored name can be like it: what does not print is left out."""
+    return "".join(character for character in text.strip()[:LONGEST_SEARCH] if character.isprintable())
+
+
 def like(search: str) -> str:
     """Return the pattern of SQL's LIKE for texts that hold what was searched for; a backslash escapes."""
-    text = search.strip()[:200]
+    text = typed(search)
     for special in ("\\", "%", "_"):
         text = text.replace(special, "\\" + special)
     return f"%{text}%"
