@@ -7,13 +7,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, rule
 
 from keystead.kernel.principal import Identity, Method, Principal
 from keystead.kernel.problems import Problem
 from keystead.kernel.scopes import ROLE_SCOPES, Role
-from tests.organizations.company import ADDRESS, Company
+from tests.organizations.company import ADDRESS, Company, make_company
 from tests.property.machine import InstallationMachine, run_machine
 from tests.support.installation import Template
 
@@ -89,6 +90,12 @@ class Organization(InstallationMachine):
             self.seen[f"{what}: {problem.code}"] += 1
         else:
             self.seen[f"{what}: done"] += 1
+
+
+@pytest.fixture(scope="module")
+def founded(tmp_path_factory: pytest.TempPathFactory) -> Template:
+    """Give the company to copy from."""
+    return make_company(tmp_path_factory.mktemp("company"))
 
 
 def test_an_organization_keeps_an_owner_whatever_anybody_does(founded: Template, tmp_path: Path) -> None:
