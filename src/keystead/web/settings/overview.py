@@ -54,11 +54,12 @@ class EndingLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignInLine:
-    """A sign-in; ``new_device`` is for a browser that was not known before."""
+    """A sign-in; ``new_device`` is for a browser that was not known before. ``at`` is in Unix seconds."""
 
     at: int
     address: str
     new_device: bool
+    second_factor: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +125,7 @@ class OverviewPages:
                     for one in memberships
                 ),
                 ending=_ending(visitor, keys, devices, now),
-                sign_ins=tuple(_sign_in(event) for event in events if event.type == SIGNED_IN)[:SIGN_INS],
+                sign_ins=tuple(line for line in map(_sign_in, events) if line is not None)[:SIGN_INS],
                 chart=_chart(uses, first_day),
                 new_here=not keys and not devices,
             )
@@ -172,9 +173,16 @@ def _ending(
     return tuple(sorted(lines, key=lambda line: line.at))
 
 
-def _sign_in(event: AuditEvent) -> SignInLine:
+def _sign_in(event: AuditEvent) -> SignInLine | None:
+    """Return a sign-in; None for any other event, also for a session that took the place of another one."""
+    detail = json.loads(event.detail)
+    if event.type != SIGNED_IN or "known_device" not in detail:
+        return None
     return SignInLine(
-        at=event.at, address=event.address or "", new_device=json.loads(event.detail).get("known_device") is False
+        at=event.at,
+        address=event.address or "",
+        new_device=not detail["known_device"],
+        second_factor="second_factor" in detail,
     )
 
 
