@@ -14,6 +14,7 @@ from keystead.kernel.problems import (
     Problem,
     RateLimited,
     SlowDown,
+    UnauthorizedClient,
     UnsupportedGrantType,
     UnsupportedMediaType,
 )
@@ -156,6 +157,7 @@ PATHS: Final[dict[str, Any]] = {
         _form({"client_id": _SENT | _NOT_EMPTY}, {"scope": _SCOPE}),
         (200, _CODES),
         InvalidScope,
+        UnauthorizedClient,
         InvalidClient,
     ),
     TOKEN: _operation(
