@@ -146,7 +146,10 @@ class NewKey(_Body):
     api_key_name: Name = Field(description="The title of the API key. Several keys may have the same one.")
     expires_in: Annotated[
         Annotated[StrictInt, Field(ge=SHORTEST_LIFE, le=LONGEST_LIFE), BeforeValidator(whole)] | None,
-        Field(description="In how many seconds the key shall expire; left out or null for never."),
+        Field(
+            description="In how many seconds the key shall expire. Left out or null, it lives as long as the "
+            "organization's policy allows, or for ever where there is none."
+        ),
     ] = None
 
 

@@ -188,7 +188,10 @@ class AppsRoutes:
         response: Response,
         principal: Annotated[Principal, Depends(allow_bearer(Permission.KEYS_CREATE))],
     ) -> CreatedKeyBody:
-        """Make an API key in your own name. It is shown in this answer alone. Needs the scope `keys:create`."""
+        """Make an API key in your own name. It is shown in this answer alone. Needs the scope `keys:create`.
+
+        Where your organization says how long API keys live, a longer `expires_in` is refused.
+        """
         made = await self._keys.create_key(
             principal,
             str(app_id),
@@ -226,8 +229,8 @@ class AppsRoutes:
     ) -> RotatedKeyBody:
         """Put a new API key in the place of one, which goes on working for the overlap. Needs `keys:rotate`.
 
-        The new key has the same title, app, owner, scopes and expiry, and is shown in this answer alone. The old one
-        ends after the overlap, or at its expiry if that comes first. A key is rotated once; afterwards its successor
+        The new key has the same title, app, owner, scopes and expiry, and is shown in this answer alone; it ends
+        earlier where your organization says how long API keys live. The old one ends after the overlap, or at its expiry if that comes first. A key is rotated once; afterwards its successor
         is. A member rotates only their own keys, and nobody the key of somebody who may do more than they.
         """
         found = await self._keys.changes.rotate(
