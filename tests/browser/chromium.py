@@ -181,6 +181,13 @@ class Profile:
         self.page.locator("form:has(input[name=password]) button[type=submit]").last.click()
         self.page.wait_for_url(lambda url: urlsplit(url).path != "/sign-in")
 
+    def sign_out(self) -> None:
+        """Sign out by the button, which stands in the menu on a phone."""
+        button = self.page.get_by_role("button", name="Sign out", exact=True)
+        if not button.is_visible():
+            self.page.locator("summary", has_text="Menu").click()
+        button.click()
+
 
 def violations(page: Page) -> list[str]:
     """Return what axe finds against WCAG 2.2 AA on the page, a line for each element."""
