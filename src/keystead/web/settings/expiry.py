@@ -15,7 +15,8 @@ LIVES: Final = (7, 30, 60, 90)
 """The days for which a key may live without anybody looking at a calendar."""
 NEVER: Final = "never"
 ON_DATE: Final = "date"
-USUAL: Final = "90"
+USUAL: Final = 90
+"""The days that are chosen unless somebody chooses others, where the policy allows them."""
 _DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
@@ -31,20 +32,18 @@ class Expiries:
 
 def expiries(now: int, longest: int | None, chosen: str = "") -> Expiries:
     """Return what may be chosen where keys live for ``longest`` seconds at most, or for ever."""
-    lives = [days for days in LIVES if longest is None or days * DAY <= longest]
-    offered = [
-        Choice(value=str(days), label=f"After {days} days", hint=f"On {day_words(now + days * DAY)}") for days in lives
-    ]
+    lives = _lives(longest)
+    offered = [(str(days), f"After {_words(days * DAY)}", f"On {day_words(now + days * DAY)}") for days in lives]
     if _last_day(now, longest) >= _day(now):
-        offered.append(Choice(value=ON_DATE, label="On a date", hint="At the end of that day, in UTC"))
+        offered.append((ON_DATE, "On a date", "At the end of that day, in UTC"))
     if longest is None:
-        offered.append(Choice(value=NEVER, label="Never", hint="It works until somebody deletes it"))
-    values = [choice.value for choice in offered]
-    marked = next((value for value in (chosen, USUAL, *reversed(values[: len(lives)])) if value in values), "")
+        offered.append((NEVER, "Never", "It works until somebody deletes it"))
+    values = [value for value, _, _ in offered]
+    usual = (str(days) for days in reversed(lives) if days <= USUAL)
+    marked = next((value for value in (chosen, *usual) if value in values), "")
     return Expiries(
         choices=tuple(
-            Choice(value=choice.value, label=choice.label, hint=choice.hint, checked=choice.value == marked)
-            for choice in offered
+            Choice(value=value, label=label, hint=hint, checked=value == marked) for value, label, hint in offered
         ),
         first=_day(now).isoformat(),
         last=_last_day(now, longest).isoformat(),
@@ -54,17 +53,24 @@ def expiries(now: int, longest: int | None, chosen: str = "") -> Expiries:
 
 def end_of(chosen: str, on: str, now: int, longest: int | None) -> int | None:
     """Return the Unix second at which a key expires, or None for never. Raises InvalidParameters."""
-    if chosen == NEVER:
-        if longest is not None:
-            raise _misfit("expires", f"Keys of this organization live for at most {_words(longest)}. Choose an expiry.")
-        return None
     if chosen == ON_DATE:
         return _end_of_date(on, now, longest)
-    if chosen not in map(str, LIVES):
-        raise _misfit("expires", "Choose when the key shall expire.")
-    if longest is not None and int(chosen) * DAY > longest:
+    if chosen == NEVER and longest is None:
+        return None
+    days = next((days for days in _lives(longest) if chosen == str(days)), None)
+    if days is not None:
+        return now + days * DAY
+    if longest is not None and chosen in {NEVER, *map(str, LIVES)}:
         raise _misfit("expires", f"Keys of this organization live for at most {_words(longest)}. Choose less.")
-    return now + int(chosen) * DAY
+    raise _misfit("expires", "Choose when the key shall expire.")
+
+
+def _lives(longest: int | None) -> list[int]:
+    """Return the days for which a key may live, the longest that a policy allows among them."""
+    if longest is None:
+        return list(LIVES)
+    most = longest // DAY
+    return sorted({days for days in (*LIVES, most) if 1 <= days <= most})
 
 
 def _end_of_date(text: str, now: int, longest: int | None) -> int:

@@ -43,10 +43,11 @@ class MembershipLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndingLine:
-    """Something that ends at ``at``, in Unix seconds, and where to do something about it."""
+    """Something that ends at ``at``, in Unix seconds, ``unless`` something happens, and where one can do something."""
 
     what: str
     name: str
+    unless: str = ""
     at: int
     url: str
     label: str
@@ -164,7 +165,8 @@ def _ending(
         lines.append(
             EndingLine(
                 what="This browser",
-                name="unless you use it before",
+                name="your sign-in",
+                unless="unless you use it before",
                 at=session_ends,
                 url=url,
                 label="See your browsers",

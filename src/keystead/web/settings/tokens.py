@@ -35,7 +35,7 @@ class TokenLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokensPage(SettingsPage):
-    """The tokens that are valid, and the form for another, whose id is ``new_id``; it lives for ``lifetime`` seconds.
+    """The tokens that are valid, and the form for another, whose id is ``new_id``; ``lifetime`` says how long it lives.
 
     The form has the id so that sending it twice, as a page does that is loaded again, makes one token.
     """
@@ -43,7 +43,7 @@ class TokensPage(SettingsPage):
     template: ClassVar[str] = "settings/tokens.html"
     tokens: tuple[TokenLine, ...]
     new_id: str
-    lifetime: int
+    lifetime: str
 
 
 class TokenPages:
@@ -54,7 +54,7 @@ class TokenPages:
         self._frames = frames
         self._tokens = tokens
         self._public_url = settings.public_url
-        self._lifetime = settings.short_term_token_ttl
+        self._lifetime = life_words(settings.short_term_token_ttl)
 
     def router(self) -> APIRouter:
         """Return the routes."""
@@ -113,7 +113,7 @@ class TokenPages:
                 frame=visitor.frame(PATH),
                 title="Your new token",
                 lead="Copy the token now. Nobody can show it to you again.",
-                sentence=f"It acts in your name in {organization} for {span_words(self._lifetime)}. Keep it secret.",
+                sentence=f"It acts in your name in {organization} for {self._lifetime}. Keep it secret.",
                 secret=made.token.reveal(),
                 snippets=for_token(self._public_url, made.token),
                 facts=(("Token id", made.id), ("Expires", exact_words(made.expires_at))),
@@ -155,6 +155,12 @@ class TokenPages:
         await visitor.form()
         await self._tokens.revoke_short_term(_id(request), visitor.principal.identity, address=visitor.address)
         return done(PATH, "token-revoked")
+
+
+def life_words(seconds: int) -> str:
+    """Return for how long something is valid: a day of it is 24 hours, not tomorrow."""
+    hours, rest = divmod(seconds, 3_600)
+    return f"{hours} hours" if 1 < hours <= 48 and not rest else span_words(seconds)
 
 
 def _id(request: Request) -> str:
