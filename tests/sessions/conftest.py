@@ -1,5 +1,21 @@
-"""The same houses as for the tests of accounts."""
+"""The same houses as for the tests of accounts, and one whose entrance asks for a second factor."""
 
-from tests.accounts.conftest import _empty, house, opened
+import pytest
+
+from tests.accounts.conftest import OpenHouse, _empty, house, opened
+from tests.factors.desk import ORIGIN
+from tests.sessions.entering import Entrance, open_entrance
 
 __all__ = ["_empty", "house", "opened"]
+
+
+@pytest.fixture
+async def entrance(opened: OpenHouse) -> Entrance:
+    """Give a house in which ada has an authenticator app."""
+    return await open_entrance(opened(public_url=ORIGIN))
+
+
+@pytest.fixture
+async def plain_entrance(opened: OpenHouse) -> Entrance:
+    """Give a house in which ada has a password and nothing else."""
+    return await open_entrance(opened(public_url=ORIGIN), app=False)

@@ -287,8 +287,12 @@ class Accounts:
     async def keep_password(
         self, tx: Transaction, user: User, hashed: str, *, actor_id: str | None = None, address: str | None = None
     ) -> None:
-        """Make ``hashed`` the user's password, within a transaction that also ends the user's sessions (W2)."""
-        await tx.run(SET_PASSWORD, {"user_id": user.id, "new_hash": hashed, "at": self._clock.now()})
+        """Make ``hashed`` the user's password, within a transaction that also ends the user's sessions (W2).
+
+        Its time is later than that of the one before, be it by a second: by its time a password is known to still stand.
+        """
+        at = max(self._clock.now(), (user.password_updated_at or 0) + 1)
+        await tx.run(SET_PASSWORD, {"user_id": user.id, "new_hash": hashed, "at": at})
         await tx.announce(f"user:{user.id}")
         await self._audit.record(tx, "user:set-password", actor_id=actor_id, target=user.id, address=address)
 

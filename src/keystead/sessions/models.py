@@ -68,12 +68,11 @@ class Fresh:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A sign-in that is not finished. Times are in Unix seconds."""
+    """A sign-in that is not finished; ``expires_at`` is in Unix seconds."""
 
     id: str
     user_id: str | None
     attempts: int
-    created_at: int
     expires_at: int
 
 

@@ -270,6 +270,8 @@ class SignInSteps:
 
 
 def _stands(step: Step, user: User, now: int) -> bool:
-    """Tell whether a step may still be finished: in time, by somebody who may sign in, with the password of then."""
-    in_time = now < step.expires_at and step.attempts < rules.STEP_TRIES
-    return in_time and user.may_sign_in and (user.password_updated_at or 0) <= step.created_at
+    """Tell whether a step may still be finished: in time, by somebody who may sign in.
+
+    That the password is the one of then needs no look: whoever sets another one ends the steps (``Sessions.end_all``).
+    """
+    return now < step.expires_at and step.attempts < rules.STEP_TRIES and user.may_sign_in

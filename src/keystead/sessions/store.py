@@ -71,7 +71,6 @@ STEP_BY_HASH: Final = Query(
         sign_in_step.c.id,
         sign_in_step.c.user_id,
         sign_in_step.c.attempts,
-        sign_in_step.c.created_at,
         sign_in_step.c.expires_at,
     ).where(sign_in_step.c.secret_hash == bindparam("secret_hash")),
     Step,
