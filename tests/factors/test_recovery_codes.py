@@ -86,13 +86,17 @@ async def test_codes_stand_in_for_a_factor_and_never_alone(desk: Desk) -> None:
     assert not await desk.factors.has_any(desk.house.db, desk.ada)
 
 
-async def test_the_codes_go_with_the_last_factor_and_not_before(desk: Desk, phone: Authenticator) -> None:
+@pytest.mark.parametrize("last", ["app", "passkey"])
+async def test_the_codes_go_with_the_last_factor_and_not_before(desk: Desk, phone: Authenticator, last: str) -> None:
     _, codes = await desk.add_app(desk.ada)
     await desk.add_passkey(desk.ada, phone)
-    await desk.factors.remove_totp(desk.ada)
-    summary = await desk.factors.summary(desk.ada)
-    assert (summary.any, summary.recovery_codes_left) == (True, 10)
-    await desk.factors.remove_passkey(desk.ada, summary.passkeys[0].id)
+    for factor in ("app", "passkey") if last == "passkey" else ("passkey", "app"):
+        summary = await desk.factors.summary(desk.ada)
+        assert (summary.any, summary.recovery_codes_left) == (True, 10)
+        if factor == "app":
+            await desk.factors.remove_totp(desk.ada)
+        else:
+            await desk.factors.remove_passkey(desk.ada, summary.passkeys[0].id)
     summary = await desk.factors.summary(desk.ada)
     assert (summary.any, summary.recovery_codes_left) == (False, 0)
     assert not await desk.use_recovery_code(desk.ada, codes[0].reveal())

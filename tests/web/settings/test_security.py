@@ -349,7 +349,7 @@ async def test_who_has_no_password_is_not_asked_for_one(here: Node, phone: Authe
     ada = await visit(here)
     await without_password(here)
     page = await ada.get(PATH)
-    assert "Your account has no password." in page.words
+    assert "Your account has no password," in page.words
     page = await ada.get(NEW_PASSKEY)
     assert "current_password" not in page.form("name").names()
     page = await add_passkey(ada, phone)
