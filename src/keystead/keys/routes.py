@@ -230,8 +230,9 @@ class AppsRoutes:
         """Put a new API key in the place of one, which goes on working for the overlap. Needs `keys:rotate`.
 
         The new key has the same title, app, owner, scopes and expiry, and is shown in this answer alone; it ends
-        earlier where your organization says how long API keys live. The old one ends after the overlap, or at its expiry if that comes first. A key is rotated once; afterwards its successor
-        is. A member rotates only their own keys, and nobody the key of somebody who may do more than they.
+        earlier where your organization says how long API keys live. The old one ends after the overlap, or at its
+        expiry if that comes first. A key is rotated once; afterwards its successor is. A member rotates only their own
+        keys, and nobody the key of somebody who may do more than they.
         """
         found = await self._keys.changes.rotate(
             principal, str(app_id), str(api_key_id), body.overlap_seconds, address=caller_of(request.scope).address
