@@ -41,6 +41,12 @@ ANSWERS_A_LIST: Final = {
     "db.feed.END",
     "db.feed.SINCE",
     "db.follower._NEWEST",
+    "factors.store.COUNT_PASSKEYS",
+    "factors.store.HAS_ANY",
+    "factors.store.PASSKEYS_OF",
+    "factors.store.RECOVERY_CODES_LEFT",
+    "factors.store.REMOVE_PASSKEYS",
+    "factors.store.REMOVE_RECOVERY_CODES",
     "keys.expiring.CLAIM",
     "keys.expiring.END_OF_BITE",
     "keys.expiring.OWNERS_OF_DUE",
@@ -70,8 +76,13 @@ ANSWERS_A_LIST: Final = {
     "tokens.store.SHORT_TERM_TOKENS",
 }
 """What looks for several rows, by an index that leads to them. Everything else looks for one row at a time."""
-READS_A_FEW: Final = {"keys.store.APP_BY_ID", "keys.store.DELETE_APP"}
-"""What may look through the apps of one organization, which people made, for the one that is asked for."""
+READS_A_FEW: Final = {
+    "factors.store.REMOVE_PASSKEY",
+    "factors.store.RENAME_PASSKEY",
+    "keys.store.APP_BY_ID",
+    "keys.store.DELETE_APP",
+}
+"""What may look through the apps of an organization or the passkeys of a person for the one that is asked for."""
 SORTS: Final = READS_ALL | {
     # They keep what fits of so many events that they look at in order, which SQLite does not take for sorted.
     "audit.store.PAGE",
@@ -80,6 +91,7 @@ SORTS: Final = READS_ALL | {
     "accounts.store.MEMBERSHIPS_OF",
     "balance.store.LEDGER",
     "balance.store.LEDGER_PAGE",
+    "factors.store.PASSKEYS_OF",
     "keys.store.APPS_OF_ORGANIZATION",
     "keys.store.KEYS_OF_APP",
     "keys.store.KEYS_OF_MEMBER",
