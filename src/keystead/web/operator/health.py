@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import ClassVar, Final
+from typing import ClassVar, Final, Literal
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
@@ -25,13 +25,13 @@ _HEADING: Final = "Until (UTC)"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HealthPage(SettingsPage):
-    """What the operator sees. ``feed`` is "heard", "behind" or "away"; ``since`` is in Unix seconds."""
+    """What the operator sees. ``feed`` says how changes are heard of; ``since`` is in Unix seconds."""
 
     template: ClassVar[str] = "operator/health.html"
     version: str
     since: int
     database: str
-    feed: str
+    feed: Literal["heard", "behind", "away"]
     process: int
     several_workers: bool
     charts: tuple[Chart, ...]
@@ -73,7 +73,7 @@ class HealthPages:
             )
         )
 
-    async def _feed(self) -> str:
+    async def _feed(self) -> Literal["heard", "behind", "away"]:
         try:
             await self._db.changes()
             return "heard" if self._db.fresh() else "behind"

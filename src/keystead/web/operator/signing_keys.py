@@ -1,7 +1,7 @@
 """The keys that sign tokens, for operators, and rotating them."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import ClassVar, Final, Literal
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
@@ -23,12 +23,12 @@ DONE["keys-rotated"] = "New signing keys are published. They sign once every ver
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SigningKeyLine:
-    """A published key. ``state`` is "signs", "waits" or "verifies"; times are in Unix seconds."""
+    """A published key: whether it signs now, waits for its turn, or verifies only. Times are in Unix seconds."""
 
     kid: str
     algorithm: str
     signs: str
-    state: str
+    state: Literal["signs", "waits", "verifies"]
     signs_from: int
     signs_until: int
     removed_at: int
@@ -115,12 +115,11 @@ def _order(key: SigningKey) -> tuple[str, int]:
 
 def _line(key: SigningKey, now: int) -> SigningKeyLine:
     row = key.row
-    state = "waits" if row.signs_from > now else "signs" if key.signs(now) else "verifies"
     return SigningKeyLine(
         kid=row.kid,
         algorithm=key.algorithm.value,
         signs=_SIGNS[key.algorithm],
-        state=state,
+        state="waits" if row.signs_from > now else "signs" if key.signs(now) else "verifies",
         signs_from=row.signs_from,
         signs_until=row.signs_until,
         removed_at=row.remove_at,

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import ClassVar, Final, Literal
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
@@ -47,7 +47,7 @@ class AppsPage(SettingsPage):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyLine:
-    """A key of an app. Times are in Unix seconds; ``state`` is "", "expired", "rotated" or "exposed"."""
+    """A key of an app. Times are in Unix seconds; ``state`` is empty for a key like any other."""
 
     title: str
     hint: str
@@ -56,7 +56,7 @@ class KeyLine:
     expires_at: int | None
     last_used_at: int | None
     last_used_address: str | None
-    state: str
+    state: Literal["", "expired", "rotated", "exposed"]
     revoke_url: str
 
 
@@ -229,9 +229,6 @@ def _line(app: App, keys: int) -> AppLine:
 
 
 def _key_line(key: ApiKey, now: int) -> KeyLine:
-    state = "exposed" if key.exposed_at else "rotated" if key.successor_id else ""
-    if key.expires_at is not None and key.expires_at <= now:
-        state = "expired"
     return KeyLine(
         title=key.title,
         hint=key.hint,
@@ -240,9 +237,17 @@ def _key_line(key: ApiKey, now: int) -> KeyLine:
         expires_at=key.expires_at,
         last_used_at=key.last_used_at,
         last_used_address=key.last_used_address,
-        state=state,
+        state=_state(key, now),
         revoke_url=_revoke_url(key),
     )
+
+
+def _state(key: ApiKey, now: int) -> Literal["", "expired", "rotated", "exposed"]:
+    if key.expires_at is not None and key.expires_at <= now:
+        return "expired"
+    if key.exposed_at is not None:
+        return "exposed"
+    return "" if key.successor_id is None else "rotated"
 
 
 def _counted(keys: int) -> str:
