@@ -7,10 +7,11 @@ looks like a credential of ours in any message or traceback is cut down to its p
 import logging
 import re
 import sys
-from typing import Final
+from datetime import UTC, datetime
+from typing import Any, Final
 
-import structlog
-from structlog.typing import EventDict, Processor, WrappedLogger
+from pythonjsonlogger.core import LogData
+from pythonjsonlogger.json import JsonFormatter
 
 from keystead.kernel.secrets import (
     DEVICE_CODE_PREFIX,
@@ -26,18 +27,7 @@ _USER_CODE: Final = r"\b[BCDFGHJKLMNPQRSTVWXZ]{4}-[BCDFGHJKLMNPQRSTVWXZ]{4}\b"
 
 def configure_logs(level: str, api_key_prefix: str) -> None:
     """Send every logger's lines, ours and the libraries', through one formatter."""
-    shared: list[Processor] = [
-        structlog.stdlib.add_log_level,
-        structlog.stdlib.add_logger_name,
-        structlog.stdlib.ExtraAdder(),
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,
-        _Mask(api_key_prefix),
-    ]
-    formatter = structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=shared,
-        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, structlog.processors.JSONRenderer()],
-    )
+    formatter = _Formatter(_Mask(api_key_prefix))
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter)
     logging.basicConfig(level=level, handlers=[handler], force=True)
@@ -45,6 +35,22 @@ def configure_logs(level: str, api_key_prefix: str) -> None:
     if level != "DEBUG":
         for chatty in ("uvicorn.error", "alembic", "asyncio"):
             logging.getLogger(chatty).setLevel("WARNING")
+
+
+class _Formatter(JsonFormatter):
+    """One JSON object a line, with the time in UTC, in the names of the request log."""
+
+    def __init__(self, mask: "_Mask") -> None:
+        super().__init__("%(message)s %(levelname)s %(name)s")
+        self._mask = mask
+
+    def process_log_record(self, log_data: LogData) -> LogData:
+        """Return the line's members in their order, masked."""
+        own = {"event": log_data.pop("message", ""), "level": str(log_data.pop("levelname", "")).lower()}
+        own["logger"] = log_data.pop("name", "")
+        trace = log_data.pop("exc_info", None)
+        rest = {**log_data, "timestamp": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")}
+        return self._mask({**own, **rest, **({"exception": trace} if trace else {})})
 
 
 class _Mask:
@@ -57,7 +63,8 @@ class _Mask:
         self._opaque = re.compile(rf"({known})[\w.\-]+")
         self._others = re.compile(f"{_JWT}|{_USER_CODE}")
 
-    def __call__(self, _: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    def __call__(self, event: dict[str, Any]) -> dict[str, Any]:
+        """Return the line's members without any credential in them."""
         return {name: self._masked(value) for name, value in event.items()}
 
     def _masked(self, value: object) -> object:
