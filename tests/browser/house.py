@@ -118,6 +118,7 @@ class _Life:
             *self._keys_used(services),
             *self._devices(services, acme),
             *self._money(services, ada),
+            *self._invitations(services, ada),
             *self._today(services, ada),
         ]
         for before_the_end, happen in sorted(plan, key=lambda planned: -planned[0]):
@@ -130,6 +131,7 @@ class _Life:
         await services.signing_keys.ensure()
         acme = await services.accounts.create_organization("acme", "Acme Robotics")
         globex = await services.accounts.create_organization("globex", "Globex")
+        await services.accounts.create_organization("initech", "Initech")  # nobody has come yet
         for person, home in ((ADA, "acme"), (CAROL, "acme"), (BOB, "acme"), (EVE, "globex")):
             self._people[person.username] = await services.accounts.create_user(
                 username=person.username,
@@ -174,7 +176,8 @@ class _Life:
     def _keys_used(self, services: Services) -> Plan:
         async def use(title: str, times: int) -> None:
             at = self._clock.now()
-            await services.keys.record_use([(self._keys[title], at + n, OFFICE) for n in range(times)])
+            await services.keys.record_use([(self._keys[title], at, OFFICE)])
+            await services.keys.use.count([(self._keys[title], at - at % DAY, times)])
 
         for day in range(30, 0, -1):
             yield day * DAY, partial(use, "Web shop", 40 + 13 * (day % 7))
@@ -220,6 +223,13 @@ class _Life:
 
         for days, cents in ((30, 5_000), (16, 2_500), (1, 10_000)):
             yield days * DAY, partial(add, cents, f"top-up-{days}")
+
+    def _invitations(self, services: Services, ada: Principal) -> Plan:
+        async def invite(email: str, role: Role) -> None:
+            await services.organizations.invite(ada, email, role, OFFICE)
+
+        yield 2 * DAY, partial(invite, "dora@example.com", Role.MEMBER)
+        yield 1 * DAY, partial(invite, "finance@example.com", Role.ADMIN)
 
     def _today(self, services: Services, ada: Principal) -> Plan:
         async def begin(user_agent: str, address: str) -> None:

@@ -10,7 +10,7 @@ import time
 import pyotp
 import pytest
 
-from tests.browser.chromium import PHONE, Profile, check_accessible, check_fits
+from tests.browser.chromium import PHONE, Profile, add_authenticator, check_accessible, check_fits
 from tests.browser.conftest import OpenProfile
 from tests.browser.house import EDGE, HOME, sign_in
 from tests.browser.site import Site
@@ -19,21 +19,6 @@ from tests.support.server import Person
 
 SECURITY = "/settings/security"
 STEP = 30
-
-
-def add_authenticator(profile: Profile) -> None:
-    """Give the profile's device a place for passkeys, opened by a finger that is always there and right."""
-    session = profile.context.new_cdp_session(profile.page)
-    session.send("WebAuthn.enable")
-    options = {
-        "protocol": "ctap2",
-        "transport": "internal",
-        "hasResidentKey": True,
-        "hasUserVerification": True,
-        "isUserVerified": True,
-        "automaticPresenceSimulation": True,
-    }
-    session.send("WebAuthn.addVirtualAuthenticator", {"options": options})
 
 
 def look(profile: Profile) -> None:

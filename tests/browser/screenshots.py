@@ -1,0 +1,245 @@
+"""Pictures of every page for the documentation, from an installation whose time stands still: ``make screenshots``.
+
+Each is taken on a desktop and on a phone, light and dark, as WebP by Chromium itself. They are no part of the tests.
+"""
+
+import argparse
+import base64
+import re
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import product
+from pathlib import Path
+from typing import Any, Final
+
+import pyotp
+import uvicorn
+from playwright.sync_api import Browser
+
+from keystead.app import build_application, open_services
+from keystead.kernel.settings import FILE_NAME, load_settings
+from tests.browser.chromium import Profile, Scheme, add_authenticator, running_chromium
+from tests.browser.house import FIREFOX, LINUX, OFFICE, House, furnish, sign_in, with_services
+from tests.support.clock import ManualClock
+from tests.support.device import DeviceClient
+from tests.support.processes import free_port, wait_for
+from tests.support.server import ADA, BOB, GENEROUS, Person
+
+NOW: Final = 1_773_480_413
+"""14 March 2026, 09:26:53 UTC, in Unix seconds: when all of this is."""
+SIZES: Final = {"desktop": (1280, 800), "phone": (390, 844)}
+SCHEMES: Final[tuple[Scheme, ...]] = ("light", "dark")
+TALLEST: Final = 2_000
+"""CSS pixels of a page that are shown; what is below is like what is above."""
+QUALITY: Final = 45
+MOST_BYTES: Final = 2_000_000
+"""What all pictures may take together."""
+IMAGES: Final = Path(__file__).parents[2] / "docs" / "images"
+
+
+@dataclass
+class Studio:
+    """A server whose time stands still, and who is signed in where."""
+
+    origin: str
+    house: House
+    clock: ManualClock
+    device: DeviceClient
+    cookies: dict[str, str] = field(default_factory=dict)
+
+    def let_in(self, profile: Profile, person: Person) -> None:
+        """Give a profile a session of somebody's."""
+        if person.username not in self.cookies:
+
+            async def begin(services: Any) -> str:
+                begun = await sign_in(services, person, user_agent=FIREFOX, address=OFFICE)
+                return begun.secret.reveal()
+
+            self.cookies[person.username] = with_services(self.house.data, self.origin, begin, self.clock)
+        profile.context.add_cookies(
+            [{"name": "cloud.sso", "value": self.cookies[person.username], "url": self.origin, "secure": True}]
+        )
+
+
+Scene = Callable[[Studio, Profile], None]
+"""What leads from a fresh profile to the page that is shown."""
+
+
+def page(path: str, person: Person | None = ADA) -> Scene:
+    """Return the scene of a page that is simply there."""
+
+    def play(studio: Studio, profile: Profile) -> None:
+        if person is not None:
+            studio.let_in(profile, person)
+        profile.go(path)
+
+    return play
+
+
+def pressed(scene: Scene, *buttons: str) -> Scene:
+    """Return a scene that goes on by pressing buttons."""
+
+    def play(studio: Studio, profile: Profile) -> None:
+        scene(studio, profile)
+        for button in buttons:
+            profile.press(button)
+
+    return play
+
+
+def _consent(studio: Studio, profile: Profile) -> None:
+    studio.let_in(profile, ADA)
+    profile.go(f"/getServiceKeys/device?user_code={studio.device.device_code('keys:read keys:create').user_code}")
+
+
+def _approved(studio: Studio, profile: Profile) -> None:
+    studio.let_in(profile, BOB)
+    profile.go(f"/getServiceKeys/device?user_code={studio.device.device_code('keys:read').user_code}")
+    profile.press("Approve")
+
+
+def _key_made(studio: Studio, profile: Profile) -> None:
+    studio.let_in(profile, ADA)
+    profile.go("/settings/keys/new")
+    profile.page.get_by_label("Title").fill("Nightly report")
+    profile.press("Create the API key")
+
+
+SCENES: Final[dict[str, Scene]] = {
+    "sign-in": page("/sign-in", None),
+    "sign-in-passkey": page("/sign-in/passkey", None),
+    "forgot-password": page("/sign-in/forgot", None),
+    "sign-up": page("/sign-up", None),
+    "device-code": page("/getServiceKeys/device"),
+    "device-consent": _consent,
+    "device-approved": _approved,
+    "overview": page("/settings"),
+    "tokens": page("/settings/tokens"),
+    "token-made": pressed(page("/settings/tokens", BOB), "Generate a token"),
+    "keys": page("/settings/keys"),
+    "key-new": page("/settings/keys/new"),
+    "key-made": _key_made,
+    "devices": page("/settings/devices"),
+    "sessions": page("/settings/sessions"),
+    "security": page("/settings/security"),
+    "authenticator-app": page("/settings/security/totp/new", BOB),
+    "members": page("/settings/organization/members"),
+    "apps": page("/settings/organization/apps"),
+    "policies": page("/settings/organization/policies"),
+    "balance": page("/settings/organization/balance"),
+    "audit": page("/settings/organization/audit"),
+    "operator-organizations": page("/settings/operator/organizations"),
+    "operator-users": page("/settings/operator/users"),
+    "operator-clients": page("/settings/operator/clients"),
+    "operator-signing-keys": page("/settings/operator/signing-keys"),
+    "operator-health": page("/settings/operator/health"),
+}
+
+
+@contextmanager
+def standing_still(directory: Path) -> Iterator[Studio]:
+    """Serve a furnished installation, in this process, by a clock that stands still."""
+    house, clock, port = furnish(directory / "data", until=NOW), ManualClock(NOW), free_port()
+    origin = f"http://localhost:{port}"
+    wishes = {
+        "KEYSTEAD_SIGN_UP": "true",
+        "KEYSTEAD_SMTP_URL": "smtp://127.0.0.1:9",
+        "KEYSTEAD_MAIL_FROM": "a@b.example",
+    }
+    settings = load_settings({**GENEROUS, **wishes}, house.data / FILE_NAME, public_url=origin)
+    config = uvicorn.Config(
+        lambda: build_application(open_services(house.data, settings, clock), dev=True).asgi,
+        factory=True,
+        port=port,
+        lifespan="on",
+        interface="asgi3",
+        log_config=None,
+        access_log=False,
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        wait_for(lambda: server.started or not thread.is_alive(), "a server")
+        with DeviceClient(f"http://127.0.0.1:{port}") as device:
+            device.register("parallel-cli", LINUX)
+            yield Studio(origin, house, clock, device)
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+def add_second_factors(studio: Studio, browser: Browser) -> None:
+    """Give ada a passkey and an authenticator app, as she would do it herself."""
+    profile = Profile(browser.new_context(), studio.origin, scripts=True)
+    studio.let_in(profile, ADA)
+    add_authenticator(profile)
+    profile.go("/settings/security/passkeys/new")
+    profile.page.get_by_label("Name").fill("Ada's telephone")
+    profile.page.get_by_label("Your password").fill(ADA.password)
+    profile.press("Continue")
+    profile.press("Make the passkey")
+    profile.follow("I have kept them")
+    profile.go("/settings/security/totp/new")
+    app = pyotp.TOTP("".join(profile.page.locator("#key").inner_text().split()))
+    profile.page.get_by_label("Six-digit code").fill(app.at(NOW))
+    profile.page.get_by_label("Your password").fill(ADA.password)
+    profile.press("Add the app")
+    profile.page.wait_for_url(re.compile("/settings/security"))
+    profile.context.close()
+
+
+def take(studio: Studio, browser: Browser, scene: Scene, size: str, scheme: Scheme, kind: str) -> bytes:
+    """Return the picture of a scene."""
+    width, height = SIZES[size]
+    context = browser.new_context(
+        viewport={"width": width, "height": height},
+        color_scheme=scheme,
+        reduced_motion="reduce",
+        timezone_id="UTC",
+        locale="en-GB",
+        extra_http_headers={"User-Agent": FIREFOX},
+    )
+    profile = Profile(context, studio.origin, scripts=True)
+    scene(studio, profile)
+    profile.page.wait_for_load_state("networkidle")
+    shown = profile.page.evaluate("document.documentElement.scrollHeight")
+    clip = {"x": 0, "y": 0, "width": width, "height": min(max(shown, height), TALLEST), "scale": 1}
+    session = context.new_cdp_session(profile.page)
+    quality = {} if kind == "png" else {"quality": QUALITY}
+    options = {"format": kind, "clip": clip, "captureBeyondViewport": True, **quality}
+    taken = session.send("Page.captureScreenshot", options)
+    context.close()
+    return base64.b64decode(taken["data"])
+
+
+def main() -> int:
+    """Take the pictures; return 1 when they are too heavy together."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--to", type=Path, default=IMAGES, help="the folder to put them into")
+    parser.add_argument("--format", choices=["webp", "png"], default="webp")
+    parser.add_argument("--only", default="", help="a part of the names of the pages to show")
+    wanted = parser.parse_args()
+    wanted.to.mkdir(parents=True, exist_ok=True)
+    total = 0
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        standing_still(Path(directory)) as studio,
+        running_chromium() as browser,
+    ):
+        add_second_factors(studio, browser)
+        for (name, scene), size, scheme in product(SCENES.items(), SIZES, SCHEMES):
+            if wanted.only in name:
+                picture = take(studio, browser, scene, size, scheme, wanted.format)
+                (wanted.to / f"{name}-{size}-{scheme}.{wanted.format}").write_bytes(picture)
+                total += len(picture)
+    sys.stdout.write(f"{total / 1_000:.0f} kB in {wanted.to}\n")
+    return int(wanted.format == "webp" and total > MOST_BYTES)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
