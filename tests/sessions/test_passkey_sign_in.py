@@ -5,7 +5,6 @@ import pytest
 from keystead.kernel.problems import RateLimited
 from keystead.sessions.models import PasskeyQuestion, Refused, SignedIn, Visit
 from tests.accounts.conftest import OpenHouse
-from tests.accounts.house import PASSWORD
 from tests.factors.authenticator import Authenticator
 from tests.factors.desk import ORIGIN
 from tests.sessions.entering import HOME, VISIT, Entrance, at_once, open_entrance, signed_in
@@ -110,4 +109,4 @@ async def test_an_address_tries_passkeys_as_often_as_it_signs_in(opened: OpenHou
         assert await show(entrance, "{}", question) is Refused.WRONG
     with pytest.raises(RateLimited):
         await show(entrance, "{}", question)
-    assert await entrance.begin(PASSWORD, Visit(address="203.0.113.5"))
+    assert isinstance(await show(entrance, "{}", question, visit=Visit(address="203.0.113.5")), Refused)

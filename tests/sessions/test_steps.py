@@ -145,7 +145,8 @@ async def test_new_steps_give_no_new_tries_beyond_the_limit_of_the_account(opene
     entrance = await open_entrance(opened(limit_sign_in="5/minute"))
     known = await entrance.enter()
     entrance.house.clock.advance(60)
-    thief, outcomes = Visit(address="198.51.100.1"), []
+    thief = Visit(address="198.51.100.1")
+    outcomes: list[SignedIn | Refused | None] = []
     step = await entrance.step(thief)
     for _ in range(8):
         try:

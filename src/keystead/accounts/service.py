@@ -289,7 +289,8 @@ class Accounts:
     ) -> None:
         """Make ``hashed`` the user's password, within a transaction that also ends the user's sessions (W2).
 
-        Its time is later than that of the one before, be it by a second: by its time a password is known to still stand.
+        Its time is later than that of the one before, be it by a second, for by it ``password_still_stands`` tells them
+        apart.
         """
         at = max(self._clock.now(), (user.password_updated_at or 0) + 1)
         await tx.run(SET_PASSWORD, {"user_id": user.id, "new_hash": hashed, "at": at})
