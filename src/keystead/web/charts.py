@@ -145,13 +145,8 @@ def nice_top(largest: float) -> float:
     """Return the smallest of 1, 2 and 5 times a power of ten that is not below ``largest``; 1 when there is nothing."""
     if largest <= 0:
         return 1
-    power = 10.0 ** _exponent(largest)
-    return next(step * power for step in _STEPS if step * power >= largest)
-
-
-def _exponent(number: float) -> int:
-    """Return the exponent with which a number is written in scientific notation."""
-    return int(f"{number:e}".rpartition("e")[2]) if f"{number:e}"[0] != "0" else 0
+    power = 10.0 ** int(f"{largest:e}".rpartition("e")[2])
+    return next((step * power for step in _STEPS if step * power >= largest), largest)
 
 
 @dataclass(frozen=True, slots=True)

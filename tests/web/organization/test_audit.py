@@ -12,6 +12,7 @@ from keystead.audit import service
 from keystead.db import Transaction
 from keystead.kernel.scopes import Role
 from keystead.web.organization import audit, spreadsheets
+from keystead.web.render import machine_time
 from tests.account.nodes import Node
 from tests.web.organization.conftest import join
 from tests.web.settings.visiting import Visit, counted_reads, visit
@@ -80,7 +81,7 @@ async def test_days_are_whole_days_of_utc(here: Node) -> None:
     here.house.clock.advance(DAY)
     await record(here, {"target": "within"})
     ada = await visit(here)
-    day = audit.machine_time(here.house.clock.now())[:10]
+    day = machine_time(here.house.clock.now())[:10]
     page = await ada.get(f"{PATH}?from={day}&to={day}")
     assert ("Target within" in page.words, "Target before" in page.words) == (True, False)
 
@@ -155,7 +156,7 @@ async def test_the_file_holds_every_event_that_fits_in_bites(here: Node, monkeyp
     assert header == ["time", "person", "what", "type", "target", "address", "detail", "id"]
     assert [row[4] for row in body] == [f"t{n}" for n in reversed(range(30))]
     assert {row[1] for row in body} == {"bob"}
-    assert body[0][0] == audit.machine_time(here.house.clock.now())
+    assert body[0][0] == machine_time(here.house.clock.now())
 
 
 async def test_a_file_that_is_cut_says_so_at_its_end(here: Node, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -76,7 +76,7 @@ async def test_what_the_operator_does_not_grant_is_told_at_the_field(opened: Ope
 
 async def test_many_changes_come_in_pages_that_cost_the_same(here: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     ada, costs, principal = await visit(here), [], await principal_of(here)
-    await ada.get(PATH)  # the session is remembered from now on
+    page = await ada.get(PATH)  # the session is remembered from now on
     for number in range(1, 204):
         await here.house.services.balance.add(principal, 1, f"payment-{number}")
         if number in {3, 203}:
