@@ -74,9 +74,10 @@ ANOTHER_OWNER: Final = Query(
     str,
 )
 MEMBER_BY_EMAIL: Final = Query(
-    select(membership.c.user_id)
-    .join(user, user.c.id == membership.c.user_id)
-    .where(_IN_ORGANIZATION, user.c.email == bindparam("email")),
+    select(membership.c.user_id).where(
+        _IN_ORGANIZATION,
+        membership.c.user_id == select(user.c.id).where(user.c.email == bindparam("email")).scalar_subquery(),
+    ),
     str,
 )
 SET_ROLE: Final = Command(update(membership).where(_OF_USER, _IN_ORGANIZATION).values(role=bindparam("new_role")))
