@@ -232,13 +232,23 @@ class _Life:
         yield 1 * DAY, partial(invite, "finance@example.com", Role.ADMIN)
 
     def _today(self, services: Services, ada: Principal) -> Plan:
+        devices: dict[str, str] = {}  # the browsers that are known already
+
         async def begin(user_agent: str, address: str) -> None:
-            await sign_in(services, ADA, user_agent=user_agent, address=address)
+            known = devices.get(user_agent)
+            begun = await sign_in(services, ADA, user_agent=user_agent, address=address, device_cookie=known)
+            devices[user_agent] = begun.device_cookie.reveal()
 
         async def token() -> None:
             await services.tokens.issue_short_term(ada.identity, address=OFFICE)
 
-        for hours, user_agent, address in ((9, EDGE, OFFICE), (5, SAFARI, HOME), (1, FIREFOX, OFFICE)):
+        for hours, user_agent, address in (
+            (8 * 24, FIREFOX, OFFICE),
+            (49, EDGE, OFFICE),
+            (9, EDGE, OFFICE),
+            (5, SAFARI, HOME),
+            (1, FIREFOX, OFFICE),
+        ):
             yield hours * HOUR, partial(begin, user_agent, address)
         yield 40 * MINUTE, token
 
@@ -278,10 +288,16 @@ async def _tokens(services: Services, request: TokenRequest) -> TokenSet:
     return tokens
 
 
-async def sign_in(services: Services, person: Person, *, user_agent: str, address: str) -> SignedIn:
+async def sign_in(
+    services: Services, person: Person, *, user_agent: str, address: str, device_cookie: str | None = None
+) -> SignedIn:
     """Begin a session for somebody with a password alone."""
     begun = await services.sessions.sign_in(
-        person.username, Secret(person.password), address=address, user_agent=user_agent
+        person.username,
+        Secret(person.password),
+        address=address,
+        user_agent=user_agent,
+        device_cookie=device_cookie,
     )
     if not isinstance(begun, SignedIn):
         raise TypeError(f"{person.username} needs more than a password")

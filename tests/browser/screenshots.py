@@ -26,6 +26,7 @@ from tests.browser.chromium import Profile, Scheme, add_authenticator, running_c
 from tests.browser.house import FIREFOX, LINUX, OFFICE, House, furnish, sign_in, with_services
 from tests.support.clock import ManualClock
 from tests.support.device import DeviceClient
+from tests.support.mail import PostOffice
 from tests.support.processes import free_port, wait_for
 from tests.support.server import ADA, BOB, GENEROUS, Person
 
@@ -141,16 +142,12 @@ SCENES: Final[dict[str, Scene]] = {
 
 
 @contextmanager
-def standing_still(directory: Path) -> Iterator[Studio]:
+def standing_still(directory: Path, post: PostOffice) -> Iterator[Studio]:
     """Serve a furnished installation, in this process, by a clock that stands still."""
     house, clock, port = furnish(directory / "data", until=NOW), ManualClock(NOW), free_port()
     origin = f"http://localhost:{port}"
-    wishes = {
-        "KEYSTEAD_SIGN_UP": "true",
-        "KEYSTEAD_SMTP_URL": "smtp://127.0.0.1:9",
-        "KEYSTEAD_MAIL_FROM": "a@b.example",
-    }
-    settings = load_settings({**GENEROUS, **wishes}, house.data / FILE_NAME, public_url=origin)
+    wishes = {**GENEROUS, **post.environment, "KEYSTEAD_SIGN_UP": "true"}
+    settings = load_settings(wishes, house.data / FILE_NAME, public_url=origin)
     config = uvicorn.Config(
         lambda: build_application(open_services(house.data, settings, clock), dev=True).asgi,
         factory=True,
@@ -193,12 +190,21 @@ def add_second_factors(studio: Studio, browser: Browser) -> None:
     profile.context.close()
 
 
-def take(studio: Studio, browser: Browser, scene: Scene, size: str, scheme: Scheme, kind: str) -> bytes:
+@dataclass(frozen=True, slots=True)
+class Look:
+    """The size and the colours of a picture, and the format of its file."""
+
+    size: str
+    scheme: Scheme
+    kind: str
+
+
+def take(studio: Studio, browser: Browser, scene: Scene, look: Look) -> bytes:
     """Return the picture of a scene."""
-    width, height = SIZES[size]
+    width, height = SIZES[look.size]
     context = browser.new_context(
         viewport={"width": width, "height": height},
-        color_scheme=scheme,
+        color_scheme=look.scheme,
         reduced_motion="reduce",
         timezone_id="UTC",
         locale="en-GB",
@@ -206,12 +212,12 @@ def take(studio: Studio, browser: Browser, scene: Scene, size: str, scheme: Sche
     )
     profile = Profile(context, studio.origin, scripts=True)
     scene(studio, profile)
-    profile.page.wait_for_load_state("networkidle")
+    profile.page.wait_for_load_state()
     shown = profile.page.evaluate("document.documentElement.scrollHeight")
     clip = {"x": 0, "y": 0, "width": width, "height": min(max(shown, height), TALLEST), "scale": 1}
     session = context.new_cdp_session(profile.page)
-    quality = {} if kind == "png" else {"quality": QUALITY}
-    options = {"format": kind, "clip": clip, "captureBeyondViewport": True, **quality}
+    quality = {} if look.kind == "png" else {"quality": QUALITY}
+    options = {"format": look.kind, "clip": clip, "captureBeyondViewport": True, **quality}
     taken = session.send("Page.captureScreenshot", options)
     context.close()
     return base64.b64decode(taken["data"])
@@ -228,13 +234,14 @@ def main() -> int:
     total = 0
     with (
         tempfile.TemporaryDirectory() as directory,
-        standing_still(Path(directory)) as studio,
+        PostOffice() as post,
+        standing_still(Path(directory), post) as studio,
         running_chromium() as browser,
     ):
         add_second_factors(studio, browser)
         for (name, scene), size, scheme in product(SCENES.items(), SIZES, SCHEMES):
             if wanted.only in name:
-                picture = take(studio, browser, scene, size, scheme, wanted.format)
+                picture = take(studio, browser, scene, Look(size, scheme, wanted.format))
                 (wanted.to / f"{name}-{size}-{scheme}.{wanted.format}").write_bytes(picture)
                 total += len(picture)
     sys.stdout.write(f"{total / 1_000:.0f} kB in {wanted.to}\n")
