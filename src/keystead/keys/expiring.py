@@ -28,12 +28,13 @@ LOOK_EVERY: Final = 3_600
 """Seconds between two looks."""
 CLAIM_HELD: Final = 900
 """Seconds after which a claim whose letter was never sent counts no more."""
-_BITE: Final = 1_000
+BITE: Final = 1_000
+"""Keys that one question looks through."""
 _AFTER_EVERY_ID: Final = "g"  # ids are hexadecimal digits
 
 # Keys are walked through by their ids, some at a time: a look an hour is worth no index that each new key pays for.
 END_OF_BITE: Final = Query(
-    select(api_key.c.id).where(api_key.c.id > bindparam("after")).order_by(api_key.c.id).offset(_BITE - 1).limit(1), str
+    select(api_key.c.id).where(api_key.c.id > bindparam("after")).order_by(api_key.c.id).offset(BITE - 1).limit(1), str
 )
 _DUE = (
     api_key.c.expires_at > bindparam("now"),

@@ -75,6 +75,7 @@ def examine(data: Path) -> Iterator[Finding]:
         yield _public_url(settings)
         yield _tls(settings)
         yield _proxies(settings)
+        yield _logo(settings)
     if not data.is_dir():
         yield Finding("data directory", f"{data} does not exist: start the server once, or give the right directory.")
         return
@@ -92,6 +93,17 @@ def examine(data: Path) -> Iterator[Finding]:
     yield from _database(data / DATABASE_FILE)
     if settings is not None:
         yield _master_secret(data, settings)
+
+
+def _logo(settings: "Settings") -> Finding:
+    from keystead.kernel.settings import SettingsError
+    from keystead.web.brand import read_brand
+
+    try:
+        read_brand(settings)
+    except SettingsError as error:
+        return Finding("logo", f"{str(error).removeprefix('logo: ')}.")
+    return Finding("logo")
 
 
 def _public_url(settings: "Settings") -> Finding:

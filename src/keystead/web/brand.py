@@ -22,6 +22,12 @@ _SVG: Final = re.compile(
 )
 _YEAR: Final = "public, max-age=31536000, immutable"
 _A_WHILE: Final = "public, max-age=300"
+# A wide logo stands above the name where both do not fit beside each other.
+_LOGO: Final = """\
+.logo { flex: none; width: auto; height: 1.875rem; max-width: min(10rem, 100%); object-fit: contain; }
+.brand { flex-wrap: wrap; row-gap: 0.25rem; }
+.brand bdi { flex: 1 1 7rem; min-width: 0; }
+"""
 # Seen by itself, a picture is a page: it runs nothing and fetches nothing there either.
 _AS_A_PAGE: Final = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"
 
@@ -70,7 +76,7 @@ def read_brand(settings: Settings) -> Brand:
     logo = None if settings.logo is None else _read_logo(settings.logo)
     css = _colors(theme_of(settings.accent_color)) if settings.accent_color else ""
     if logo is not None:
-        css += ".logo { flex: none; width: auto; height: 1.875rem; max-width: 10rem; object-fit: contain; }\n"
+        css += _LOGO
     return Brand(
         css=css,
         css_url=f"{CSS_PATH}?v={_hash(css.encode())}" if css else "",
