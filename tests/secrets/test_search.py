@@ -11,6 +11,9 @@ from tests.support.issued import Needles, kind_of, parts_of, secret_part
 SECRETS = {
     "pwt_YXV0aC5leGFtcGxlLmNvbQ.Zk3rQ9vT1xW7pL2mN8sB4cD6f": "Zk3rQ9vT1xW7pL2mN8sB4cD6f",
     "kss_Zk3rQ9vT1xW7pL2mN8sB4cD6fZk3rQ9vT1xW7pL2mN8sB": "Zk3rQ9vT1xW7pL2mN8sB4cD6fZk3rQ9vT1xW7pL2mN8sB",
+    "https://auth.example.com/invitation/ksi_Qx3rQ9vT1xW7pL2mN8sB4cD6fZk3rQ9vT1xW7pL2mN8sB": (
+        "Qx3rQ9vT1xW7pL2mN8sB4cD6fZk3rQ9vT1xW7pL2mN8sB"
+    ),
     "pwd_aB3rQ9vT1xW7pL2mN8sB4cD6fZk3rQ9vT1xW7pL2mN8sB": "aB3rQ9vT1xW7pL2mN8sB4cD6fZk3rQ9vT1xW7pL2mN8sB",
     "pwr_AaIA1AQCdj6rGBLIXk6hYAAAAAHhello-this_is-the-MAC-part--": "hello-this_is-the-MAC-part--",
     "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhZGEifQ.c2lnbmF0dXJlLW9mLWEtdG9rZW4": "c2lnbmF0dXJlLW9mLWEtdG9rZW4",

@@ -21,6 +21,7 @@ _SHAPES: Final = {
         ("a JWT", r"eyJ[\w-]+\.eyJ[\w-]+\.(?P<secret>[\w-]+)\Z"),
         ("a refresh token", r"pwr_[\w-]{27}(?P<secret>[\w-]+)\Z"),
         ("a session", r"kss_(?P<secret>[0-9A-Za-z]+)\Z"),
+        ("an invitation", r"(?:https?://\S+/)?ksi_(?P<secret>[0-9A-Za-z]+)\Z"),
         ("a device code", r"pwd_(?P<secret>[0-9A-Za-z]+)\Z"),
         ("an API key", r"[a-z]{2,8}_[\w-]+\.(?P<secret>[0-9A-Za-z]+)\Z"),
         ("a form token or device cookie", r"(?:[0-9a-f-]+\.)*[0-9]+\.(?P<secret>[\w-]{43})\Z"),
