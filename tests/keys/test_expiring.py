@@ -12,7 +12,7 @@ from keystead.db import Command
 from keystead.db.tables import user
 from keystead.keys.expiring import BITE, CLAIM_HELD, WARNED_BEFORE, ExpiringKeys
 from keystead.keys.models import CreatedKey
-from keystead.mail.letters import day_of
+from keystead.mail.letters import moment_of
 from keystead.mail.service import Mailer
 from tests.keys.house import PUBLIC_URL, House, neighbour
 from tests.support.mail import PostOffice
@@ -59,9 +59,8 @@ async def test_an_owner_gets_one_letter_that_lists_every_key_which_expires_withi
     (letter,) = post.letters_to(ADA)
     assert letter.subject == "2 API keys of yours at Keystead expire soon"
     for each in (first, second):
-        line = (
-            f"{each.record.title} ({each.record.app_name}, {each.record.hint}): {day_of(each.record.expires_at or 0)}"
-        )
+        ends = moment_of(each.record.expires_at or 0)
+        line = f"{each.record.title} ({each.record.app_name}, {each.record.hint}): {ends}"
         assert line in " ".join(letter.text.split())
     assert "much later" not in letter.text
     assert letter.link == f"{PUBLIC_URL}/settings/keys"

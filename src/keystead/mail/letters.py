@@ -96,7 +96,7 @@ def invitation(  # noqa: PLR0917 - in the order of the sentence
             f"{inviter} invites you to join the organization {organization} at {product_name}, as "
             f"{_ROLES.get(role, role)}.",
             f"Press the button to see the invitation. It works once, within {_counted(days, 'day')}. "
-            "You can refuse it there, too.",
+            "If you have no account yet, you make one there.",
         ),
         button=_button("See the invitation", url),
         closing=(
@@ -114,13 +114,13 @@ def keys_expiring(product_name: str, to: str, keys: Sequence[tuple[str, str, str
         subject=f"{'An API key' if one else f'{len(keys)} API keys'} of yours at {product_name} "
         f"{'expires' if one else 'expire'} soon",
         paragraphs=(
-            f"{'This API key' if one else 'These API keys'} of yours at {product_name} will be refused after "
-            f"{'its' if one else 'their'} last day:",
+            f"{'This API key' if one else 'These API keys'} of yours at {product_name} "
+            f"{'expires' if one else 'expire'} soon, and from then on {'it is' if one else 'they are'} refused:",
         ),
-        items=tuple(f"{_line(title)} ({_line(app)}, {hint}): {day_of(end)}" for title, app, hint, end in keys),
+        items=tuple(f"{_line(title)} ({_line(app)}, {hint}): {moment_of(end)}" for title, app, hint, end in keys),
         button=_button("See your API keys", url),
         closing=(
-            "A program that still needs one should get a new key before that day: rotate the key, and for a while both "
+            "A program that still needs one should get a new key before then: rotate the key, and for a while both "
             "work. If nothing uses it any more, do nothing.",
             "If you did not make one of these keys, delete it there at once, and change your password.",
             "You get this letter, once for each key, because you made the key or it was given to you.",
@@ -189,10 +189,10 @@ def harmless(name: str) -> str:
     return _line(re.sub(r"\.(?=[^\W\d_])", ". ", plain))
 
 
-def day_of(moment: int) -> str:
-    """Return the day of a moment in Unix seconds, in UTC: 14 March 2026."""
+def moment_of(moment: int) -> str:
+    """Return a moment in Unix seconds to the minute: 14 March 2026, 09:26 UTC."""
     at = datetime.fromtimestamp(moment, UTC)
-    return f"{at.day} {at:%B %Y}"
+    return f"{at.day} {at:%B %Y, %H:%M} UTC"
 
 
 def _line(text: str) -> str:
