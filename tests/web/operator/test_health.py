@@ -1,6 +1,7 @@
 """The health page tells of its own process what an operator needs, in pictures, in words and in numbers."""
 
 import os
+from dataclasses import dataclass
 
 import pytest
 
@@ -9,7 +10,7 @@ from keystead.gate import measures as counting
 from keystead.gate.history import MINUTE, History, Minute
 from keystead.gate.measures import Measures
 from keystead.kernel.problems import Unavailable
-from keystead.web.operator.health import charts, milliseconds
+from keystead.web.operator.health import HealthPages, charts, milliseconds
 from tests.account.nodes import Node
 from tests.support.clock import ManualClock
 from tests.web.organization.conftest import operator
@@ -18,12 +19,12 @@ from tests.web.reading import PAGE_BUDGET, Reading, naming_faults, policy_faults
 PATH = "/settings/operator/health"
 
 
-def history_of(node: Node) -> History:
-    """Return the minutes of the application behind a node."""
+def page_of(node: Node) -> HealthPages:
+    """Return the page of the application behind a node."""
     for included in node.http._transport.app._inner.routes:  # type: ignore[attr-defined]
         for route in getattr(getattr(included, "original_router", None), "routes", ()):
             if route.path == PATH:
-                found: History = route.endpoint.__self__._history
+                found: HealthPages = route.endpoint.__self__
                 return found
     raise LookupError(PATH)
 
@@ -37,7 +38,7 @@ async def test_a_fresh_process_says_what_it_is(here: Node) -> None:
 
 
 async def test_a_busy_hour_stands_in_pictures_words_and_numbers_within_the_budget(here: Node) -> None:
-    root, history = await operator(here), history_of(here)
+    root, history = await operator(here), page_of(here)._history
     for number in range(60):
         await here.http.get("/nowhere", headers={"Accept": "text/html"})
         for _ in range(number % 7):
@@ -66,26 +67,27 @@ async def test_several_workers_are_told_that_each_counts_for_itself(
     assert [sentence in alone.words, sentence in beside.words] == [False, True]
 
 
+@dataclass
+class CutOff:
+    """What the page asks of a database whose feed cannot be followed, or that is away."""
+
+    there: bool
+
+    async def changes(self) -> None:
+        """Raise Unavailable when the database is away."""
+        if not self.there:
+            raise Unavailable()
+
+    def fresh(self) -> bool:
+        """Say that changes may have been missed."""
+        return False
+
+
 async def test_a_feed_that_is_behind_or_away_is_said(here: Node, monkeypatch: pytest.MonkeyPatch) -> None:
-    root = await operator(here)
-    await root.get(PATH)  # the session is remembered from now on
-    pages = here.house.db
-
-    async def away() -> None:
-        raise Unavailable()
-
-    fresh = pages.fresh
-    asked: list[bool] = []
-
-    def behind() -> bool:
-        # The gate asks first and may trust what it remembers; the page asks after it.
-        asked.append(fresh())
-        return len(asked) == 1
-
-    with monkeypatch.context() as patch:
-        patch.setattr(pages, "fresh", behind)
-        late = await root.get(PATH)
-    monkeypatch.setattr(pages, "changes", away)
+    root, pages = await operator(here), page_of(here)
+    monkeypatch.setattr(pages, "_db", CutOff(there=True))
+    late = await root.get(PATH)
+    monkeypatch.setattr(pages, "_db", CutOff(there=False))
     gone = await root.get(PATH)
     assert "Changes behind" in late.words
     assert "Changes cannot be read" in gone.words
