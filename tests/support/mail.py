@@ -180,7 +180,7 @@ class PostOffice:
             options |= {"tls_context": context, "require_starttls": True}
         if self._tls == "from the start":
             options["ssl_context"] = context
-        return Controller(self, HOST, self.port, ready_timeout=_PATIENCE, **options)
+        return Controller(self, HOST, self.port, ready_timeout=_PATIENCE, server_hostname=NAME, **options)
 
     def _signed_in(self, _: SMTP, __: Session, ___: Envelope, ____: str, data: Any) -> AuthResult:
         self.sign_ins += 1
