@@ -180,7 +180,13 @@ class Sessions:
 
     async def list_own(self, identity: Identity) -> list[BrowserSession]:
         """Return a person's sessions in their organization, the oldest first; each with when it ends if not used."""
-        found = await self._db.all(store.SESSIONS_OF, _mine(identity))
+        return self._live(await self._db.all(store.SESSIONS_OF, _mine(identity)))
+
+    async def list_everywhere(self, user_id: str) -> list[BrowserSession]:
+        """Return a person's sessions in all their organizations, as ``list_own`` does those of one."""
+        return self._live(await self._db.all(store.SESSIONS_EVERYWHERE, {"user_id": user_id}))
+
+    def _live(self, found: Sequence[BrowserSession]) -> list[BrowserSession]:
         ends = {
             one.id: rules.ends_at(last_used_at=one.last_used_at, expires_at=one.expires_at, idle=self._idle)
             for one in found
@@ -266,7 +272,7 @@ class Sessions:
         await self._db.run(store.PROVE, {"session_id": principal.credential_id})
 
     async def switch(
-        self, principal: Principal, organization_id: str, address: str, *, device_cookie: str | None = None
+        self, principal: Principal, organization_id: str, address: str = "", *, device_cookie: str | None = None
     ) -> SignedIn:
         """Begin a session in another organization of the person; the one that asks is dead (W2).
 
@@ -290,8 +296,9 @@ class Sessions:
                 tx,
                 fresh,
                 old,
-                Visit(address=address, device_cookie=device_cookie),
                 organization_id=organization_id,
+                address=address,
+                device_cookie=device_cookie,
                 lasts_longer=False,
                 because="switch",
             )
@@ -330,8 +337,9 @@ class Sessions:
                 tx,
                 fresh,
                 kept,
-                Visit(address=address, device_cookie=device_cookie),
                 organization_id=kept.organization_id,
+                address=address,
+                device_cookie=device_cookie,
                 lasts_longer=True,
                 because="password-change",
             )

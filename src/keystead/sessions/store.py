@@ -28,19 +28,16 @@ _MINE: Final = (
     session.c.user_id == bindparam("user_id"),
     session.c.organization_id == bindparam("organization_id"),
 )
-SESSIONS_OF: Final = Query(
-    select(
-        session.c.id,
-        session.c.created_at,
-        session.c.last_used_at,
-        session.c.expires_at,
-        session.c.address,
-        session.c.user_agent,
-    )
-    .where(*_MINE)
-    .order_by(session.c.created_at, session.c.id),
-    BrowserSession,
-)
+_SESSIONS: Final = select(
+    session.c.id,
+    session.c.created_at,
+    session.c.last_used_at,
+    session.c.expires_at,
+    session.c.address,
+    session.c.user_agent,
+).order_by(session.c.created_at, session.c.id)
+SESSIONS_OF: Final = Query(_SESSIONS.where(*_MINE), BrowserSession)
+SESSIONS_EVERYWHERE: Final = Query(_SESSIONS.where(session.c.user_id == bindparam("user_id")), BrowserSession)
 
 _END = delete(session).returning(session.c.id, session.c.user_id, session.c.organization_id)
 END_BY_HASH: Final = Query(_END.where(session.c.secret_hash == bindparam("secret_hash")), EndedSession)
@@ -58,6 +55,7 @@ KEPT: Final = Query(
         session.c.organization_id,
         session.c.created_at,
         session.c.expires_at,
+        session.c.address,
         session.c.user_agent,
         session.c.second_factor,
     ).where(session.c.id == bindparam("session_id")),

@@ -59,6 +59,18 @@ async def test_all_other_browsers_are_signed_out_at_once_and_this_one_stays(here
     assert [await here.check_session(one.cookie) for one in (ada, bob)] == [200, 200]
 
 
+async def test_a_session_in_another_organization_is_shown_and_ended_as_well(here: Node) -> None:
+    identity = await here.elsewhere()
+    ada, other = await visit(here), await begin(here)
+    principal = await here.house.services.sessions.find(other.cookie)
+    assert principal is not None
+    switched = await here.house.services.sessions.switch(principal, identity.organization_id, ELSEWHERE)
+    assert "Firefox on Windows" in (await ada.get(PATH)).words
+    page = await ada.confirm(f"{PATH}/{switched.session_id}/end")
+    assert "That browser is signed out." in page.words
+    assert await here.check_session(switched.secret.reveal()) == 401
+
+
 async def test_nothing_ends_without_the_form_of_this_session(here: Node) -> None:
     ada = await visit(here)
     other = await begin(here)

@@ -66,7 +66,7 @@ class SessionPages:
         visitor = self._frames.visitor(request)
         if isinstance(visitor, Response):
             return visitor
-        found = await self._sessions.list_own(visitor.principal.identity)
+        found = await self._sessions.list_everywhere(visitor.principal.identity.user_id)
         here = visitor.principal.credential_id
         others = sorted((one for one in found if one.id != here), key=_last_used_first)
         return page(
@@ -107,7 +107,7 @@ class SessionPages:
             return visitor
         await visitor.form()
         one = await self._other(visitor, str(request.path_params["session"]))
-        await self._sessions.end_own(one.id, visitor.principal.identity, address=visitor.address)
+        await self._sessions.sign_out(one.id, address=visitor.address)
         return done(PATH, "session-ended")
 
     async def ask_others(self, request: Request) -> Response:
@@ -142,7 +142,7 @@ class SessionPages:
     async def _other(self, visitor: Visitor, session_id: str) -> BrowserSession:
         """Return another session of the visitor's own. Raises NotFound for any other id, this session's too."""
         if session_id != visitor.principal.credential_id:
-            for one in await self._sessions.list_own(visitor.principal.identity):
+            for one in await self._sessions.list_everywhere(visitor.principal.identity.user_id):
                 if one.id == session_id:
                     return one
         raise NotFound("You have no other browser session with this id. Perhaps it has ended already.")
