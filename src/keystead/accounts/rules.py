@@ -14,7 +14,9 @@ LONGEST_EMAIL: Final = 254
 LONGEST_PASSWORD: Final = 1_024
 
 _SLUG = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}\Z")
-_EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s.]+(\.[^@\s.]+)+\Z")
+# Without the characters that part one address from the next (RFC 5322, section 3.2.3), quoted or not.
+_ADDRESS = r'@\s<>()\[\]\\,;:"'
+_EMAIL = re.compile(rf"[^{_ADDRESS}]{{1,64}}@[^{_ADDRESS}.]+(\.[^{_ADDRESS}.]+)+\Z")
 
 
 def _refuse(field: str, code: str, sentence: str) -> NoReturn:

@@ -244,9 +244,9 @@ class Accounts:
         """Return the organizations that a user belongs to, the earliest membership first."""
         return await (reader or self._db).all(MEMBERSHIPS_OF, {"user_id": user_id})
 
-    async def identity(self, user_id: str, organization_id: str) -> Identity | None:
+    async def identity(self, user_id: str, organization_id: str, reader: Reader | None = None) -> Identity | None:
         """Return who a user is in an organization, or None for a disabled user and for one who is no member."""
-        return await self._db.one(IDENTITY, {"user_id": user_id, "organization_id": organization_id})
+        return await (reader or self._db).one(IDENTITY, {"user_id": user_id, "organization_id": organization_id})
 
     async def first_identity(self, typed: str) -> Identity:
         """Return who a user is in the organization that they joined first, for the operator. Raises NotFound."""

@@ -85,9 +85,10 @@ class Beginnings:
         tx: Transaction,
         fresh: Fresh,
         old: KeptSession,
-        visit: Visit,
         *,
         organization_id: str,
+        address: str,
+        device_cookie: str | None,
         lasts_longer: bool,
         because: str,
     ) -> SignedIn:
@@ -106,7 +107,7 @@ class Beginnings:
                 "created_at": now if lasts_longer else old.created_at,
                 "last_used_at": now,
                 "expires_at": now + self._lifetime if lasts_longer else old.expires_at,
-                "address": visit.address,
+                "address": address or old.address,
                 "user_agent": old.user_agent,
                 "second_factor": old.second_factor,
             },
@@ -117,10 +118,10 @@ class Beginnings:
             actor_id=old.user_id,
             organization_id=organization_id,
             target=fresh.session_id,
-            address=visit.address,
+            address=address or None,
             because=because,
         )
-        return self._signed_in(fresh, old.user_id, self.known_device(visit.device_cookie, old.user_id))
+        return self._signed_in(fresh, old.user_id, self.known_device(device_cookie, old.user_id))
 
     def _signed_in(self, fresh: Fresh, user_id: str, device: Device | None) -> SignedIn:
         device_id = fresh.device_id if device is None else device.device_id

@@ -117,6 +117,7 @@ class KeptSession:
     organization_id: str
     created_at: int
     expires_at: int
+    address: str
     user_agent: str
     second_factor: int
 

@@ -42,6 +42,7 @@ class Guest:
             sent["Cookie"] = "; ".join(f"{name}={value}" for name, value in mine.items())
         if form is not None:
             sent = {"Origin": PUBLIC_URL, "Content-Type": "application/x-www-form-urlencoded", **sent}
+        self.node.http.cookies.clear()  # other guests use the same client
         body = None if form is None else urlencode(list(form.items()))
         answer = await self.node.http.request(method, address, content=body, headers=sent)
         self._keep(answer)

@@ -76,7 +76,7 @@ async def test_a_recovery_code_lets_somebody_in_whose_device_is_lost(guest: Gues
 
 @pytest.mark.parametrize("field", ["code", "recovery_code"])
 async def test_what_is_wrong_is_told_at_its_field_and_is_not_kept(guest: Guest, app: App, field: str) -> None:
-    page = await guest.password()
+    answer = page = await guest.password()
     for typed, sentence in (("BCDF-GHJK-MNPQ", "is not"), ("", "Type the code.")):
         answer = await guest.submit(page, page.form(field), {field: typed})
         assert (answer.status, answer.path) == (401, STEP)
