@@ -41,7 +41,7 @@ endef
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-server demo serve test test-postgres bench lint format lock clean which-python FORCE
+.PHONY: help setup setup-server demo serve test test-postgres bench screenshots lint format lock clean which-python FORCE
 
 help:  ## List what there is to do
 	@echo "Keystead: make TARGET"
@@ -64,6 +64,9 @@ test-postgres: $(VENV)/.stamp-dev  ## Run the tests of the services and of bad i
 
 bench: $(VENV)/.stamp-dev  ## Measure everything, write bench/RESULTS.md (25 minutes; QUICK=1 is short and writes nothing)
 	@$(BIN)/python bench/results.py $(if $(QUICK),--quick)
+
+screenshots: $(VENV)/.stamp-dev  ## Take the pictures in docs/images/ anew, with Chromium
+	@$(BIN)/python -m tests.browser.screenshots
 
 lint: $(VENV)/.stamp-dev  ## Check style, types and which room may import which
 	$(BIN)/ruff check .
