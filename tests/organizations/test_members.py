@@ -220,7 +220,7 @@ async def test_the_keys_of_a_removed_member_act_for_whoever_took_them_over(compa
     listed = await company.house.services.keys.list_keys(await company.principal("ada"), app.id)
     assert {one.username for one in listed} == {"alan"}
     (event,) = await company.events("membership:delete")
-    assert json.loads(event.detail)["keys_became"] == "the remover's"
+    assert json.loads(event.detail)["keys_became"] == "taken over"
     assert (event.actor_id, event.address) == (await company.id_of("alan"), ADDRESS)
 
 
@@ -260,6 +260,43 @@ async def test_what_ended_does_not_come_back_with_the_person(company: Company) -
     assert await services.keys.find(key.secret.reveal()) is None
     assert await services.tokens.find(token) is None
     assert await services.sessions.find(session.secret.reveal()) is None
+
+
+@pytest.mark.parametrize("act", ["remove", "disable"])
+async def test_who_was_let_in_a_moment_before_they_were_gone_makes_nothing_any_more(company: Company, act: str) -> None:
+    app, ben = await company.app(), await company.principal("ben")
+    old = await company.key(app, "ben")
+    if act == "remove":
+        await remove(company, "ada", "ben", keys="take")
+    else:
+        await company.organizations.disable_user(await company.operator(), ben.identity.user_id, ADDRESS)
+    before = await company.house.rows()
+    services = company.house.services
+    for work in (
+        services.keys.create_key(ben, app.id, "laptop"),
+        services.tokens.issue_short_term(ben.identity),
+        services.sessions.switch(ben, company.house.acme, ADDRESS),
+        services.keys.changes.rotate(ben, app.id, old.record.id, 0),
+    ):
+        with pytest.raises(Problem):
+            await work
+    assert await company.house.rows() == before
+
+
+@pytest.mark.parametrize("fate", ["delete", "take"])
+async def test_removing_and_making_keys_at_once_leaves_no_key_of_somebody_who_is_gone(opened: Open, fate: str) -> None:
+    company, other = opened(), opened()
+    app, ben = await company.app(), await company.principal("ben")
+    make = other.house.services.keys.create_key
+    await asyncio.gather(
+        *(make(ben, app.id, f"key {number}") for number in range(4)),
+        remove(company, "ada", "ben", keys=fate),
+        *(make(ben, app.id, f"late key {number}") for number in range(4)),
+        return_exceptions=True,
+    )
+    keys = await company.house.services.keys.list_keys(await company.principal("ada"), app.id)
+    assert "ben" not in await company.roles()
+    assert [key.title for key in keys if key.username == "ben"] == []
 
 
 @pytest.mark.parametrize("fate", ["delete", "take"])

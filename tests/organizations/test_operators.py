@@ -149,3 +149,6 @@ async def test_an_operator_gets_a_link_with_which_a_user_chooses_a_new_password(
     assert link.reveal().rpartition("/")[2] not in event.detail
     with pytest.raises(NotFound):
         await company.organizations.reset_link(operator, "no such id", ADDRESS)
+    await company.disable("ben")
+    with pytest.raises(Conflict):
+        await company.organizations.reset_link(operator, ben, ADDRESS)

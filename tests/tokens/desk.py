@@ -48,7 +48,8 @@ class Desk:
         person, company = new_id(), organization_id or new_id()
         now = self.clock.now()
         if organization_id is None:
-            await self.insert(organization, id=company, name=company, display_name="Acme", created_at=now)
+            policies = {"longest_key_life": None, "second_factor_required": 0}
+            await self.insert(organization, id=company, name=company, display_name="Acme", created_at=now, **policies)
         await self.insert(
             user,
             id=person,

@@ -27,9 +27,11 @@ _narrowed = func.json_each(bindparam("narrowed", type_=JSON)).table_valued(
 # As text the value is a JSON string on PostgreSQL; scopes hold nothing that JSON would write in another way.
 _scopes = select(func.trim(cast(_narrowed.c.value, Text), '"')).where(_narrowed.c.key == api_key.c.scopes)
 TAKE_KEYS_OF_PERSON: Final = Command(
-    update(api_key).where(*_OF_PERSON).values(user_id=bindparam("taker_id"), scopes=_scopes.scalar_subquery())
+    update(api_key)
+    .where(*_OF_PERSON)
+    .values(user_id=bindparam("taker_id"), scopes=_scopes.scalar_subquery(), warned_at=None)
 )
-"""Give a person's keys to another; a JSON object tells what becomes of their scopes."""
+"""Give a person's keys to another, who was not warned of their end; a JSON object tells what becomes of scopes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from keystead.audit.service import AuditLog
 from keystead.db import Transaction
 from keystead.db.installation import Keys as InstallationKeys
 from keystead.kernel.ids import new_id
-from keystead.kernel.problems import NotFound
+from keystead.kernel.problems import Forbidden, NotFound
 from keystead.kernel.scopes import Scopes, format_scopes
 from keystead.kernel.secrets import hint_of, keyed_hash, new_api_key
 from keystead.kernel.settings import Settings
@@ -48,10 +48,16 @@ class KeyMaker:
         self._public_url = settings.public_url
         self._audit = audit
 
-    async def longest_life(self, tx: Transaction, organization_id: str) -> int | None:
-        """Return how many seconds a new key of an organization lives at most, None for no end."""
-        policy = await tx.one(store.KEY_POLICY, {"organization_id": organization_id})
-        return None if policy is None else policy.longest_key_life
+    async def longest_life(self, tx: Transaction, user_id: str, organization_id: str) -> int | None:
+        """Return how many seconds a new key of a member lives at most by the organization's policy, None for no end.
+
+        Raises Forbidden for somebody who was removed or disabled a moment ago: a key that they made now would be there
+        still if they came back.
+        """
+        policy = await tx.one(store.KEY_POLICY, {"user_id": user_id, "organization_id": organization_id})
+        if policy is None:
+            raise Forbidden("You are no longer a member of this organization.")
+        return policy.longest_key_life
 
     async def make(self, tx: Transaction, wanted: WantedKey, actor: Actor, now: int) -> CreatedKey:
         """Store a new key in ``tx`` and return it with its text, which is nowhere else (promise K13)."""

@@ -170,7 +170,7 @@ class Keys:
                 home = (await self._app(tx, identity.organization_id, app_id)).id
             now = self._clock.now()
             ends = expires_at if lives_for is None else now + lives_for
-            longest = await self._maker.longest_life(tx, identity.organization_id)
+            longest = await self._maker.longest_life(tx, identity.user_id, identity.organization_id)
             if ends is None and or_longest:
                 ends = rules.capped(ends, now, longest)
             rules.check_cap(ends, now, longest, "expires_at" if lives_for is None else "expires_in")
@@ -196,7 +196,7 @@ class Keys:
         async def work(tx: Transaction) -> CreatedKey:
             app_id = await self.ensure_app(tx, identity.organization_id, DEFAULT_APP, identity.user_id)
             now = self._clock.now()
-            longest = await self._maker.longest_life(tx, identity.organization_id)
+            longest = await self._maker.longest_life(tx, identity.user_id, identity.organization_id)
             ends = rules.capped(None, now, longest) if expires_at is None else expires_at
             rules.check_cap(ends, now, longest, "expires_at")
             wanted = WantedKey(identity.user_id, identity.organization_id, app_id, title, scopes, ends)

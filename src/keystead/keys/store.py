@@ -61,8 +61,13 @@ DELETE_APP: Final = Command(
 
 INSERT_KEY: Final = Command(insert_into(api_key))
 KEY_POLICY: Final = Query(
-    select(organization.c.longest_key_life).where(organization.c.id == bindparam("organization_id")), KeyPolicy
+    select(organization.c.longest_key_life)
+    .join(membership, membership.c.organization_id == organization.c.id)
+    .join(user, (user.c.id == membership.c.user_id) & user.c.disabled_at.is_(None))
+    .where(organization.c.id == bindparam("organization_id"), membership.c.user_id == bindparam("user_id")),
+    KeyPolicy,
 )
+"""What the policies say of a new key, for somebody who is a member at this moment."""
 
 _KEY = (
     select(

@@ -58,7 +58,6 @@ class Members(Desk):
             )
 
         await self._db.write(work)
-        await self._db.changes()
 
     async def remove_member(
         self, principal: Principal, user_id: str, *, keys: FateOfKeys, address: str | None = None
@@ -92,7 +91,7 @@ class Members(Desk):
                 address=address,
                 role=role.value,
                 keys=removed.keys,
-                keys_became="the remover's" if keys == "take" else "deleted",
+                keys_became="taken over" if keys == "take" else "deleted",
                 sessions=removed.sessions,
                 tokens=removed.tokens,
                 grants=removed.grants,
@@ -100,7 +99,6 @@ class Members(Desk):
             return target, removed
 
         target, removed = await self._db.write(work)
-        await self._db.changes()
         if self._mailer.configured:
             named = acting.organization_display_name
             self._mailer.send_later(letters.removed_from(self._settings.product_name, target.email, named))

@@ -59,7 +59,6 @@ class People(Desk):
                 await self._tokens.end_of_user(tx, user_id)
 
         await self._db.write(work)
-        await self._db.changes()
 
     async def enable_user(self, principal: Principal, user_id: str, address: str | None = None) -> None:
         """Let a disabled user in again. Raises Forbidden and NotFound."""
@@ -70,17 +69,19 @@ class People(Desk):
                 await tx.announce(f"user:{user_id}")
 
         await self._db.write(work)
-        await self._db.changes()
 
     async def reset_link(self, principal: Principal, user_id: str, address: str | None = None) -> Secret:
         """Return the address of a page on which a user chooses a new password: good once, for an hour.
 
-        Whoever has it can do so, so the operator hands it to the user alone. Raises Forbidden and NotFound.
+        Whoever has it can do so, so the operator hands it to the user alone. Raises Forbidden, NotFound, and Conflict
+        for a disabled user.
         """
         rules.check_operates(principal)
         user = await self._accounts.user_by_id(user_id)
         if user is None:
             raise NotFound(_NO_USER)
+        if user.disabled_at is not None:
+            raise Conflict("A disabled user cannot choose a password. Enable the user first.")
         path = await self._sessions.reset_link(user)
 
         async def work(tx: Transaction) -> None:

@@ -64,7 +64,6 @@ class Policing(Desk):
             )
 
         await self._db.write(work)
-        await self._db.changes()
 
     async def _end_sessions(self, tx: Transaction, principal: Principal) -> int:
         if principal.method is not Method.SESSION or not await self._sessions.begun_with_second_factor(tx, principal):

@@ -14,7 +14,7 @@ from keystead.db.installation import Keys
 from keystead.kernel.clock import Clock
 from keystead.kernel.ids import is_id, new_id
 from keystead.kernel.principal import Identity, Method, Principal
-from keystead.kernel.problems import Conflict, CredentialNotAllowed, InvalidParameters, NotFound, Unavailable
+from keystead.kernel.problems import Conflict, CredentialNotAllowed, Forbidden, InvalidParameters, NotFound, Unavailable
 from keystead.kernel.scopes import Role, Scopes, format_scopes, grantable, stored_scopes
 from keystead.kernel.secrets import Secret
 from keystead.kernel.settings import Settings
@@ -35,6 +35,7 @@ from keystead.tokens.signing import NewKey, SigningKey, make_key, open_key
 SIGNING_KEYS_SUBJECT = "signing-keys"
 """What the change feed calls a change of the signing keys."""
 
+_NO_MEMBER: Final = "You are no longer a member of this organization."
 _MADE_BEFORE: Final = "This token was made before, and was shown then. It is shown only once."
 
 Begin = Callable[[SigningKeyRow | None, int], int | None]
@@ -282,6 +283,8 @@ class Tokens:
         grant_id = None if maker is None else maker.grant_id
 
         async def work(tx: Transaction) -> int:
+            if await self._accounts.identity(identity.user_id, identity.organization_id, tx) is None:
+                raise Forbidden(_NO_MEMBER)  # a moment ago; verifiers elsewhere would take the token for a day
             expires_at = latest if maker is None else min(latest, await derived.end_of_grant(tx, maker, now))
             row = {
                 "id": token_id,
