@@ -48,7 +48,8 @@ class LastUse:
     def __init__(self, writers: Mapping[Method, Writer], counters: Mapping[Method, Counter] | None = None) -> None:
         """Write the uses of each kind of credential with its room's writer; other kinds are not recorded.
 
-        ``counters`` are told, after the writers, how often credentials were used.
+        ``counters`` are told, after the writers, how often credentials were used. A batch of which nobody heard whether
+        it was committed, because the connection broke just then, is told again: rather a use too many than one lost.
         """
         self._writers = writers
         self._counters = counters or {}
