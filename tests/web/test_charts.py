@@ -48,8 +48,13 @@ def test_a_line_has_a_point_for_each_number_and_a_gap_where_there_is_none(values
 def test_the_upper_edge_is_a_round_number_just_above(largest: float) -> None:
     top = nice_top(largest)
     assert largest <= top * (1 + 1e-9)
-    assert top < 10 * largest
-    assert f"{top:.0e}"[0] in "125"
+    assert top < 1.6 * largest
+    assert float(f"{top:.1e}") == float(f"{top:.9e}")
+
+
+@given(st.integers(1, 10**6))
+def test_the_upper_edge_of_whole_numbers_is_whole(largest: int) -> None:
+    assert nice_top(largest) == int(nice_top(largest))
 
 
 def test_series_stand_on_top_of_each_other_and_have_a_legend() -> None:

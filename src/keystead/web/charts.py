@@ -15,7 +15,7 @@ HEIGHT: Final = 100
 """The units of a picture from its top to its ground."""
 _GAP: Final = 0.2
 """The part of its place that a bar leaves free."""
-_STEPS: Final = (1, 2, 5, 10)
+_STEPS: Final = (1, 1.5, 2, 3, 4, 5, 6, 8, 10)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +142,7 @@ def line_chart(
 
 
 def nice_top(largest: float) -> float:
-    """Return the smallest of 1, 2 and 5 times a power of ten that is not below ``largest``; 1 when there is nothing."""
+    """Return a round number that is ``largest`` or somewhat more, a whole one for a whole one; 1 for nothing."""
     if largest <= 0:
         return 1
     power = 10.0 ** int(f"{largest:e}".rpartition("e")[2])

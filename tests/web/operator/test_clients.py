@@ -18,8 +18,8 @@ async def test_a_client_is_listed_with_its_platform_and_its_live_sign_ins(here: 
     for _ in range(2):
         await here.house.sign_in(client)
     page = await root.get(CLIENTS)
-    assert "parallel-cli built in Nobody has signed in with it · 0 devices are signed in" in page.words
-    assert "First signed in with just now · 2 devices are signed in" in page.words
+    assert "parallel-cli built in No sign-in yet · 0 devices are signed in" in page.words
+    assert "First sign-in just now · 2 devices are signed in" in page.words
 
 
 async def test_with_a_client_that_is_switched_off_nobody_signs_in_and_what_is_signed_in_stays(here: Node) -> None:

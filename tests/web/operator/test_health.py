@@ -56,6 +56,13 @@ async def test_a_busy_hour_stands_in_pictures_words_and_numbers_within_the_budge
     assert weight(reading) < PAGE_BUDGET
 
 
+async def test_requests_that_failed_are_named_before_anything_else(here: Node) -> None:
+    root = await operator(here)
+    assert "Nothing needs you here." in (await root.get(PATH)).words
+    page_of(here)._history._measures.count("page", "GET", 503)
+    assert "Some requests failed: look for their reasons in the server's log." in (await root.get(PATH)).words
+
+
 async def test_several_workers_are_told_that_each_counts_for_itself(
     here: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -91,7 +98,7 @@ async def test_a_feed_that_is_behind_or_away_is_said(here: Node, monkeypatch: py
     gone = await root.get(PATH)
     assert "Changes behind" in late.words
     assert "Changes cannot be read" in gone.words
-    assert "One thing below needs you." in gone.words
+    assert "Changes need you first." in gone.words
 
 
 def test_minutes_without_answers_leave_a_gap_and_words_that_say_so() -> None:

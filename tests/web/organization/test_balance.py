@@ -25,7 +25,7 @@ async def test_an_amount_is_added_and_stands_in_the_list_with_who_added_it(here:
     page = await add(await visit(here), "25.50")
     assert "The amount is added to the balance." in page.words
     assert "Balance $25.50" in page.words
-    assert "just now +$25.50 $25.50 ada operator-credit:" in page.words
+    assert "+$25.50 ada , just now · Balance afterwards $25.50 Reference operator-credit:" in page.words
 
 
 async def test_a_form_that_is_sent_again_adds_once(here: Node) -> None:

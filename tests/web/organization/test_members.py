@@ -89,7 +89,7 @@ async def test_without_mail_the_link_of_an_invitation_is_shown_once(here: Node) 
     assert len(link) > 30
     assert "For new@example.com Role admin Good until" in shown.words
     after = await ada.get(PATH)
-    assert "new@example.com admin Invited by ada · Good until in 7 days" in after.words
+    assert "new@example.com admin Invited by ada · Ends in 7 days" in after.words
     assert link not in after.source
     opened = await here.house.services.organizations.invitation_by_secret(link)
     assert opened is not None

@@ -25,7 +25,10 @@ _HEADING: Final = "Until (UTC)"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HealthPage(SettingsPage):
-    """What the operator sees. ``feed`` says how changes are heard of; ``since`` is in Unix seconds."""
+    """What the operator sees. ``feed`` says how changes are heard of; ``since`` is in Unix seconds.
+
+    ``failed`` is how many requests were answered with 5xx in the last hour.
+    """
 
     template: ClassVar[str] = "operator/health.html"
     version: str
@@ -34,6 +37,7 @@ class HealthPage(SettingsPage):
     feed: Literal["heard", "behind", "away"]
     process: int
     several_workers: bool
+    failed: int
     charts: tuple[Chart, ...]
 
 
@@ -59,6 +63,7 @@ class HealthPages:
         if isinstance(visitor, Response):
             return visitor
         *minutes, _ = self._history.minutes()  # the one that has begun would look like a quiet one
+        hour = self._history.whole()
         return page(
             HealthPage(
                 product_name=self._frames.product_name,
@@ -69,7 +74,8 @@ class HealthPages:
                 feed=await self._feed(),
                 process=os.getpid(),
                 several_workers=self._history.several_workers,
-                charts=charts(minutes, self._history.whole()) if minutes else (),
+                failed=hour.failed,
+                charts=charts(minutes, hour) if minutes else (),
             )
         )
 
