@@ -36,7 +36,7 @@ _EVE: Final = _first("""SELECT id FROM "user" WHERE username = 'eve'""")
 _FIRST_KEY: Final = _first("SELECT id FROM api_key ORDER BY created_at")
 _APP: Final = _first("SELECT app_id FROM api_key ORDER BY created_at")
 _INVITATION: Final = _first("SELECT id FROM invitation")
-_ORGANIZATION: Final = _first("SELECT id FROM organization WHERE name = 'initech'")
+_ORGANIZATION: Final = _first("SELECT name FROM organization WHERE name = 'initech'")
 _CLIENT: Final = _first("SELECT id FROM client")
 _OPERATOR: Final = "/settings/operator"
 _ORGANIZATION_PATH: Final = "/settings/organization"
