@@ -90,7 +90,8 @@ class Confirm(SettingsPage):
     """The question before something that cannot be undone.
 
     ``title`` is the question and names the thing; ``sentences`` say what happens. ``choices`` are radio buttons named
-    ``choice``, if there is something to choose. ``hidden`` are fields that go along.
+    ``choice``, if there is something to choose. ``hidden`` are fields that go along. A ``harmless`` act has a button
+    that does not warn.
     """
 
     template: ClassVar[str] = "settings/confirm.html"
@@ -102,6 +103,7 @@ class Confirm(SettingsPage):
     choices: tuple[Choice, ...] = ()
     hidden: tuple[tuple[str, str], ...] = ()
     error: str = ""
+    harmless: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,6 +134,7 @@ class ClientPages:
                 action=f"{_url(client.id)}/{action}",
                 button=button,
                 cancel=PATH,
+                harmless=action == "switch-on",
             )
         )
 

@@ -96,6 +96,7 @@ class SigningKeyPages:
                 action=_ROTATE,
                 button="Rotate the keys",
                 cancel=PATH,
+                harmless=True,
             )
         )
 

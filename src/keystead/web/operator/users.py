@@ -307,6 +307,7 @@ class UserPages:
                 action=f"{_url(user.id)}/{action}",
                 button=button,
                 cancel=_url(user.id),
+                harmless=action == "enable",
             )
         )
 
