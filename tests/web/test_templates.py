@@ -199,6 +199,13 @@ def test_every_page_of_settings_offers_to_sign_out_by_a_post_with_a_form_token()
     assert tokens == [form.frame.sign_out_token, form.frame.form_token]
 
 
+@pytest.mark.parametrize(("harmless", "kind"), [(False, "danger"), (True, "primary")])
+def test_the_button_of_a_question_warns_unless_nothing_can_be_lost(harmless: bool, kind: str) -> None:
+    page = read(Filler(filled=True, flags=False, text="Ada").page(Confirm, harmless=harmless))
+    classes = [button.attributes["class"] for button in page.all("button")]
+    assert classes == ["link-button", f"button {kind}"]
+
+
 def test_a_problem_page_names_its_reference_and_its_documentation() -> None:
     page = read(PROBLEM)
     assert "inc_01" in page.text
