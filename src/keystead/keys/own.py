@@ -36,7 +36,8 @@ class OwnKeys:
             raise NotFound(_NO_KEY)
         return key
 
-    async def longest_life(self, organization_id: str) -> int | None:
-        """Return how many seconds a new key of an organization lives at most, None for no end."""
-        policy = await self._db.one(store.KEY_POLICY, {"organization_id": organization_id})
+    async def longest_life(self, identity: Identity) -> int | None:
+        """Return how many seconds a new key of a person's in their organization lives at most, None for no end."""
+        person = {"user_id": identity.user_id, "organization_id": identity.organization_id}
+        policy = await self._db.one(store.KEY_POLICY, person)
         return None if policy is None else policy.longest_key_life

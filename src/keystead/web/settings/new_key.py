@@ -122,7 +122,7 @@ class NewKeyPages:
             problems += problem.fields
         expires_at = None
         try:
-            longest = await self._keys.own.longest_life(identity.organization_id)
+            longest = await self._keys.own.longest_life(identity)
             expires_at = end_of(form.get("expires", ""), form.get("expires_on", ""), now, longest)
         except InvalidParameters as problem:
             problems += problem.fields
@@ -150,7 +150,7 @@ class NewKeyPages:
     ) -> NewKeyPage:
         """Return the form with what was filled in."""
         principal = visitor.principal
-        longest = await self._keys.own.longest_life(principal.identity.organization_id)
+        longest = await self._keys.own.longest_life(principal.identity)
         may_make_app = Scope.APPS_CREATE in principal.scopes
         return NewKeyPage(
             product_name=self._frames.product_name,
