@@ -1,9 +1,6 @@
 """The pages that belong to no single feature: home, the documentation of problems, and static files."""
 
 import inspect
-from collections.abc import Mapping
-from importlib import resources
-from typing import Final
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
@@ -14,8 +11,7 @@ from keystead.sessions.service import Sessions
 from keystead.web import views
 from keystead.web.frame import SETTINGS
 from keystead.web.pages import html, see_other, signed_in
-
-_TYPES: Final = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml"}
+from keystead.web.static_files import static_files
 
 
 class PageRoutes:
@@ -25,7 +21,7 @@ class PageRoutes:
         """Draw the pages in the name of ``settings.product_name``."""
         self._sessions = sessions
         self._settings = settings
-        self._static = _static_files()
+        self._static = static_files()
 
     def router(self) -> APIRouter:
         """Return the routes; pages are not part of the OpenAPI documents."""
@@ -68,15 +64,8 @@ class PageRoutes:
         if found is None:
             raise NotFound()
         kept = "public, max-age=31536000, immutable" if request.url.query else "public, max-age=300"
-        media_type = _TYPES[name.rpartition(".")[2]]
-        return Response(found, media_type=media_type, headers={"Cache-Control": kept})
+        return found.response(request, kept)
 
-    async def favicon(self) -> Response:
+    async def favicon(self, request: Request) -> Response:
         """Serve the icon to browsers that ask for it by habit."""
-        headers = {"Cache-Control": "public, max-age=86400"}
-        return Response(self._static["favicon.svg"], media_type=_TYPES["svg"], headers=headers)
-
-
-def _static_files() -> Mapping[str, bytes]:
-    files = (resources.files("keystead.web") / "static").iterdir()
-    return {file.name: file.read_bytes() for file in files if file.name.rpartition(".")[2] in _TYPES}
+        return self._static["favicon.svg"].response(request, "public, max-age=86400")
