@@ -7,6 +7,7 @@ from keystead.kernel.scopes import Role
 from tests.account.nodes import Node
 from tests.support.installation import ADDRESS
 from tests.web.organization.conftest import join, operator
+from tests.web.reading import PAGE_BUDGET, Reading, weight
 from tests.web.settings.visiting import counted_reads, form_to, visit
 
 USERS = "/settings/operator/users"
@@ -130,5 +131,6 @@ async def test_pages_of_many_cost_as_many_statements_as_those_of_few(
         (following,) = [
             part.partition('"')[0] for part in page.source.split('href="') if part.startswith(f"{path}?after=")
         ]
+        assert weight(Reading(page.source)) < PAGE_BUDGET, path
         second = await root.get(following)
         assert ("Back to the first" in second.words, second.status) == (True, 200)

@@ -1,11 +1,14 @@
 """An admin sees every key of every app, whoever made it, and ends them (promise K8)."""
 
+import re
+
 import pytest
 
 from keystead.kernel.scopes import Role
 from keystead.keys.models import App
 from tests.account.nodes import Node
 from tests.web.organization.conftest import join, principal_of
+from tests.web.reading import PAGE_BUDGET, Reading, weight
 from tests.web.settings.visiting import Visit, counted_reads, visit
 
 PATH = "/settings/organization/apps"
@@ -109,4 +112,26 @@ async def test_a_page_of_many_costs_as_many_statements_as_one_of_few(
     costs.append(len(seen))
     assert costs[0] == costs[1]
     assert "Many 200 keys" in overview.words
-    assert "key 199" in page.words
+    assert "200 keys, the oldest first." in page.words
+    assert weight(Reading(page.source)) < PAGE_BUDGET
+
+
+async def test_keys_come_in_parts_and_are_found_by_title_maker_and_hint(here: Node) -> None:
+    ada = await visit(here)
+    app = await make(here, "Many", *(f"key {n:03}" for n in range(120)))
+    keys = await here.house.services.keys.list_keys(await principal_of(here), app.id)
+    page, seen = await ada.get(f"{PATH}/{app.id}"), []
+    while True:
+        seen += re.findall(r"<bdi>(key \d+)</bdi>", page.source)
+        following = re.search(r'href="([^"]*)">Next<', page.source)
+        if following is None:
+            break
+        page = await ada.get(following[1].replace("&amp;", "&"))
+    assert seen == [f"key {n:03}" for n in range(120)]
+    texts = ("KEY 007", keys[7].hint[-4:], "bob", "none of them")
+    found = {text: await ada.get(f"{PATH}/{app.id}?search={text}") for text in texts}
+    assert ["key 007" in each.words for each in found.values()] == [True, True, True, False]
+    assert "120 of 120 fit." in found["bob"].words
+    assert "No key fits" in found["none of them"].words
+    for after in ("-1", "x", "9" * 30, "\u0663", "120"):
+        assert "key 000" in (await ada.get(f"{PATH}/{app.id}?after={after}")).words

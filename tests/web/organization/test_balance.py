@@ -10,6 +10,7 @@ from keystead.web.organization.balance import cents_in, dollars
 from tests.account.nodes import Node, open_node
 from tests.support.pages import Page
 from tests.web.organization.conftest import Open, principal_of
+from tests.web.reading import PAGE_BUDGET, Reading, weight
 from tests.web.settings.visiting import Visit, counted_reads, form_to, visit
 
 PATH = "/settings/organization/balance"
@@ -84,6 +85,7 @@ async def test_many_changes_come_in_pages_that_cost_the_same(here: Node, monkeyp
                 page = await ada.get(PATH)
             costs.append(len(seen))
     assert costs[0] == costs[1]
+    assert weight(Reading(page.source)) < PAGE_BUDGET
     assert "$2.03" in page.words
     seen_amounts = 0
     while True:

@@ -5,6 +5,7 @@ import pytest
 from keystead.kernel.scopes import Role
 from tests.account.nodes import Node, open_node
 from tests.web.organization.conftest import Open, join
+from tests.web.reading import PAGE_BUDGET, Reading, weight
 from tests.web.settings.visiting import Visit, counted_reads, form_to, visit
 
 PATH = "/settings/organization/members"
@@ -151,4 +152,10 @@ async def test_a_page_of_many_costs_as_many_statements_as_one_of_few(
         await join(here, f"member-{number}")
     costs.append(await cost(ada))
     assert costs[0] == costs[1]
-    assert "202 members" in (await ada.get(PATH)).words
+    page = await ada.get(PATH)
+    assert "202 members" in page.words
+    assert weight(Reading(page.source)) < PAGE_BUDGET
+    found = await ada.get(f"{PATH}?search=MEMBER-77@")
+    assert "1 of 202 fit." in found.words
+    assert "member-77@example.com" in found.words
+    assert "Nobody fits" in (await ada.get(f"{PATH}?search=zz")).words

@@ -13,6 +13,7 @@ from keystead.keys.models import LONGEST_NAME, ApiKey, App
 from keystead.keys.service import Keys
 from keystead.web.asking import leader, messages, path_id
 from keystead.web.frame import DONE, ORGANIZATION, Confirm, Frames, SettingsPage, Visitor, done, page
+from keystead.web.organization.parts import Shown, part
 
 PATH: Final = f"{ORGANIZATION}/apps"
 NO_APP: Final = "There is no such app in your organization."
@@ -62,12 +63,14 @@ class KeyLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppPage(SettingsPage):
-    """One app with all of its keys."""
+    """One app with its keys."""
 
     template: ClassVar[str] = "organization/app.html"
     name: str
     created_at: int
     keys: tuple[KeyLine, ...]
+    shown: Shown
+    url: str
     delete_url: str
     back: str = PATH
 
@@ -123,13 +126,16 @@ class AppPages:
             return visitor
         app, keys = await self._app(visitor, request)
         now = self._frames.now()
+        some = part(request, _url(app.id), keys, lambda key: (key.title, key.hint, key.username, key.email))
         return page(
             AppPage(
                 product_name=self._frames.product_name,
                 frame=visitor.frame(PATH),
                 name=app.name,
                 created_at=app.created_at,
-                keys=tuple(_key_line(key, now) for key in keys),
+                keys=tuple(_key_line(key, now) for key in some.items),
+                shown=some.shown,
+                url=_url(app.id),
                 delete_url=_delete_url(app.id),
             )
         )

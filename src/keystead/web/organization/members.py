@@ -12,6 +12,7 @@ from keystead.organizations.models import FateOfKeys, Invitation, Member
 from keystead.organizations.service import Organizations
 from keystead.web.asking import leader, messages, path_id
 from keystead.web.frame import DONE, ORGANIZATION, Choice, Confirm, Frames, SettingsPage, Visitor, done, page
+from keystead.web.organization.parts import Shown, part
 from keystead.web.render import exact_words
 from keystead.web.settings.shown_once import ShownOnce
 
@@ -69,6 +70,7 @@ class MembersPage(SettingsPage):
 
     template: ClassVar[str] = "organization/members.html"
     members: tuple[MemberLine, ...]
+    shown: Shown
     invitations: tuple[InvitationLine, ...]
     mails: bool
     roles: tuple[Choice, ...]
@@ -232,6 +234,7 @@ class MemberPages:
         self, visitor: Visitor, email: str = "", role: str = Role.MEMBER, problem: Problem | None = None
     ) -> MembersPage:
         members = await self._organizations.members(visitor.principal)
+        some = part(visitor.request, PATH, members, lambda one: (one.name, one.username, one.email, one.role))
         invitations = await self._organizations.invitations(visitor.principal)
         said = messages(problem) if problem is not None else {}
         role_error = said.get("role", "")
@@ -239,7 +242,8 @@ class MemberPages:
         return MembersPage(
             product_name=self._frames.product_name,
             frame=visitor.frame(PATH),
-            members=tuple(_line(visitor, member) for member in members),
+            members=tuple(_line(visitor, member) for member in some.items),
+            shown=some.shown,
             invitations=tuple(_invitation(one, now) for one in invitations),
             mails=self._mails,
             roles=_roles(visitor, role),
