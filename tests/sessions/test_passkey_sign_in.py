@@ -102,11 +102,16 @@ async def test_the_session_that_the_browser_had_is_dead_after_a_passkey(plain_en
     assert (await plain_entrance.lives(first), await plain_entrance.lives(second)) == (False, True)
 
 
-async def test_an_address_tries_passkeys_as_often_as_it_signs_in(opened: OpenHouse) -> None:
+async def test_an_address_tries_passkeys_as_often_as_it_signs_in_and_a_known_device_by_itself(
+    opened: OpenHouse,
+) -> None:
     entrance = await open_entrance(opened(public_url=ORIGIN, limit_sign_in="5/minute"), app=False)
-    question = ask(entrance)
-    for _ in range(15):
+    phone, question = await entrance.add_passkey(), ask(entrance)
+    known = signed_in(await show(entrance, phone.get(question.options), question)).device_cookie.reveal()
+    for _ in range(14):
         assert await show(entrance, "{}", question) is Refused.WRONG
     with pytest.raises(RateLimited):
         await show(entrance, "{}", question)
+    question, at_home = ask(entrance), Visit(address=HOME, device_cookie=known)
+    assert isinstance(await show(entrance, phone.get(question.options), question, visit=at_home), SignedIn)
     assert isinstance(await show(entrance, "{}", question, visit=Visit(address="203.0.113.5")), Refused)

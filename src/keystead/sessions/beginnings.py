@@ -31,6 +31,10 @@ class Beginnings:
         """Return what is stored of a session's secret."""
         return keyed_hash(self._keys.credentials, text)
 
+    def device(self, cookie: str | None) -> Device | None:
+        """Return the device that a cookie names, whoever has signed in on it."""
+        return rules.read_device(self._keys.devices, cookie, self._clock.now())
+
     def known_device(self, cookie: str | None, user_id: str | None) -> Device | None:
         """Return the device that a cookie names when it is one of this user's, else None."""
         return rules.known_device(self._keys.devices, cookie, user_id, self._clock.now())

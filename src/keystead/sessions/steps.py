@@ -174,7 +174,7 @@ class SignInSteps:
         A challenge is good once: its use is a row that nobody can write twice. Raises RateLimited, and Forbidden for a
         person without an organization.
         """
-        await self._limiter.charge("sign_in", f"address:{limit_key_of_address(visit.address)}", times=3)
+        await self._charge_passkey(visit)
         try:
             challenge = self._factors.challenge_of(f"browser:{browser}", token)
         except FormExpired:
@@ -252,6 +252,14 @@ class SignInSteps:
         device = self._beginnings.known_device(visit.device_cookie, user_id)
         whom = f"factor:{user_id}" if device is None else f"factor:{user_id}:{device.device_id}"
         await self._limiter.charge("sign_in", whom)
+
+    async def _charge_passkey(self, visit: Visit) -> None:
+        """Charge a known device to its own budget, and all others to the address's: nobody has a name yet (W5)."""
+        device = self._beginnings.device(visit.device_cookie)
+        if device is not None:
+            await self._limiter.charge("sign_in", f"passkey:{device.user_id}:{device.device_id}")
+        else:
+            await self._limiter.charge("sign_in", f"address:{limit_key_of_address(visit.address)}", times=3)
 
     def _row(self, text: str, user_id: str | None, lifetime: int) -> dict[str, str | bytes | int | None]:
         now = self._clock.now()

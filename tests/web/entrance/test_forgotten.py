@@ -1,5 +1,7 @@
 """A forgotten password: a letter that nobody can tell the sending of, and a link that is good once."""
 
+import asyncio
+
 import pytest
 
 from keystead.kernel.secrets import Secret
@@ -111,6 +113,16 @@ async def test_a_link_is_good_once_and_dies_with_any_new_password(visitor: Guest
     assert (await visitor.password(password=NEW_PASSWORD)).path == "/settings"
 
 
+async def test_of_two_who_use_one_link_at_once_one_sets_the_password(visitor: Guest, post: PostOffice) -> None:
+    link = (await letter(visitor, post)).link
+    passwords = [f"a heron that stands in the rain, {number}" for number in range(4)]
+    answers = await asyncio.gather(
+        *(Guest(visitor.node).send("POST", link, {"password": password}) for password in passwords)
+    )
+    assert sorted(answer.status_code for answer in answers) == [303, 404, 404, 404]
+    assert len(await visitor.node.house.events("user:set-password")) == 2  # the first gave ada a password at all
+
+
 async def test_a_link_dies_when_the_operator_sets_the_password(visitor: Guest, post: PostOffice) -> None:
     link = (await letter(visitor, post)).link
     await visitor.node.house.services.sessions.set_password("ada", Secret(NEW_PASSWORD))
@@ -151,7 +163,7 @@ async def test_nobody_is_mailed_without_end_and_the_answer_does_not_tell(visitor
     await post.arrived(ADA, LETTERS_AN_HOUR)
     visitor.node.house.clock.advance(3_700)
     await ask(visitor)
-    await post.arrived(ADA, LETTERS_AN_HOUR + 1)
+    await visitor.node.house.services.mailer.aclose()
     assert len(post.all_letters) == LETTERS_AN_HOUR + 1
 
 
