@@ -231,10 +231,11 @@ def build_services(settings: Settings, clock: Clock, db: Database, keys: Install
 
 @dataclass(frozen=True, slots=True)
 class Application:
-    """The finished server: the ASGI application, and how to tell it to stop."""
+    """The finished server: the ASGI application, how to tell it to stop, and what it remembers of its last hour."""
 
     asgi: Gate
     operations: Operations
+    history: History
 
 
 def build_application(services: Services, *, dev: bool) -> Application:
@@ -282,7 +283,7 @@ def build_application(services: Services, *, dev: bool) -> Application:
         measures=measures,
         page=page,
     )
-    return Application(gate, operations)
+    return Application(gate, operations, history)
 
 
 def _build_pages_and_apis(services: Services, page: ProblemPages, last_use: LastUse, history: History) -> FastAPI:

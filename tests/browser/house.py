@@ -50,6 +50,7 @@ EDGE: Final = (
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 "
     "Safari/537.36 Edg/140.0.0.0"
 )
+LONGEST_TITLE: Final = "Mobile app, Android and iOS, release builds and beta test builds"
 LINUX: Final = {"system": "Linux", "machine": "x86_64"}
 MAC: Final = {"system": "Darwin", "machine": "arm64"}
 
@@ -168,7 +169,7 @@ class _Life:
                 (ada, "nightly-reports", "Report runner", None),
                 (ada, "experiments", "Notebook on the lab machine", 41 * DAY),
                 (bob, "experiments", "Bob's laptop", 90 * DAY),
-                (ada, "production", "A" * 64, None),
+                (ada, "production", LONGEST_TITLE, None),
             )
         ):
             yield 37 * DAY - 7 * HOUR * number, partial(make_key, who, app, title, lives)

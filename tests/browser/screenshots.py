@@ -6,6 +6,7 @@ Each is taken on a desktop and on a phone, light and dark, as WebP by Chromium i
 import argparse
 import base64
 import re
+import socket
 import sys
 import tempfile
 import threading
@@ -20,10 +21,12 @@ import pyotp
 import uvicorn
 from playwright.sync_api import Browser
 
-from keystead.app import build_application, open_services
+from keystead.app import Application, build_application, open_services
+from keystead.gate.door import Gate
 from keystead.kernel.settings import FILE_NAME, load_settings
 from tests.browser.chromium import Profile, Scheme, add_authenticator, running_chromium
-from tests.browser.house import FIREFOX, LINUX, OFFICE, House, furnish, sign_in, with_services
+from tests.browser.house import FIREFOX, HOUR, LINUX, MINUTE, OFFICE, House, furnish, sign_in, with_services
+from tests.support.calls import Line
 from tests.support.clock import ManualClock
 from tests.support.device import DeviceClient
 from tests.support.mail import PostOffice
@@ -32,11 +35,12 @@ from tests.support.server import ADA, BOB, GENEROUS, Person
 
 NOW: Final = 1_773_480_413
 """14 March 2026, 09:26:53 UTC, in Unix seconds: when all of this is."""
-SIZES: Final = {"desktop": (1280, 800), "phone": (390, 844)}
+USUAL_PORT: Final = 8080
+SIZES: Final = {"desktop": (1280, 900), "phone": (390, 844)}
 SCHEMES: Final[tuple[Scheme, ...]] = ("light", "dark")
-TALLEST: Final = 2_000
+TALLEST: Final = 1_200
 """CSS pixels of a page that are shown; what is below is like what is above."""
-QUALITY: Final = 45
+QUALITY: Final = 14
 MOST_BYTES: Final = 2_000_000
 """What all pictures may take together."""
 IMAGES: Final = Path(__file__).parents[2] / "docs" / "images"
@@ -50,6 +54,7 @@ class Studio:
     house: House
     clock: ManualClock
     device: DeviceClient
+    applications: list[Application]
     cookies: dict[str, str] = field(default_factory=dict)
 
     def let_in(self, profile: Profile, person: Person) -> None:
@@ -110,20 +115,31 @@ def _key_made(studio: Studio, profile: Profile) -> None:
     profile.press("Create the API key")
 
 
+def _busy_hour(studio: Studio, profile: Profile) -> None:
+    """Let the last half hour have been as busy as hours are, the first time that somebody asks."""
+    studio.let_in(profile, ADA)
+    if studio.clock.now() < NOW + HOUR // 2:
+        with Line(studio.device.base_url) as line:
+            for minute in range(30):
+                for _ in range(20 + minute * 7 % 13):
+                    line.get("/sign-in")
+                for _ in range(minute % 5 == 3):
+                    line.get("/settings/none", {"Accept": "text/html"})
+                studio.clock.advance(MINUTE)
+                studio.applications[0].history.take()
+    profile.go("/settings/operator/health")
+
+
 SCENES: Final[dict[str, Scene]] = {
     "sign-in": page("/sign-in", None),
     "sign-in-passkey": page("/sign-in/passkey", None),
     "forgot-password": page("/sign-in/forgot", None),
     "sign-up": page("/sign-up", None),
     "device-code": page("/getServiceKeys/device"),
-    "device-consent": _consent,
-    "device-approved": _approved,
     "overview": page("/settings"),
     "tokens": page("/settings/tokens"),
-    "token-made": pressed(page("/settings/tokens", BOB), "Generate a token"),
     "keys": page("/settings/keys"),
     "key-new": page("/settings/keys/new"),
-    "key-made": _key_made,
     "devices": page("/settings/devices"),
     "sessions": page("/settings/sessions"),
     "security": page("/settings/security"),
@@ -137,19 +153,39 @@ SCENES: Final[dict[str, Scene]] = {
     "operator-users": page("/settings/operator/users"),
     "operator-clients": page("/settings/operator/clients"),
     "operator-signing-keys": page("/settings/operator/signing-keys"),
-    "operator-health": page("/settings/operator/health"),
+    # What follows changes something, so it would show on the pages above.
+    "device-consent": _consent,
+    "device-approved": _approved,
+    "token-made": pressed(page("/settings/tokens", BOB), "Generate a token"),
+    "key-made": _key_made,
+    "operator-health": _busy_hour,
 }
+
+
+def _port() -> int:
+    """Return the port that people know from ``keystead serve``, for it stands in pictures; another if it is taken."""
+    try:
+        socket.create_server(("127.0.0.1", USUAL_PORT)).close()
+    except OSError:
+        return free_port()
+    return USUAL_PORT
 
 
 @contextmanager
 def standing_still(directory: Path, post: PostOffice) -> Iterator[Studio]:
     """Serve a furnished installation, in this process, by a clock that stands still."""
-    house, clock, port = furnish(directory / "data", until=NOW), ManualClock(NOW), free_port()
+    house, clock, port = furnish(directory / "data", until=NOW), ManualClock(NOW), _port()
     origin = f"http://localhost:{port}"
     wishes = {**GENEROUS, **post.environment, "KEYSTEAD_SIGN_UP": "true"}
     settings = load_settings(wishes, house.data / FILE_NAME, public_url=origin)
+    applications: list[Application] = []
+
+    def build() -> Gate:
+        applications.append(build_application(open_services(house.data, settings, clock), dev=True))
+        return applications[0].asgi
+
     config = uvicorn.Config(
-        lambda: build_application(open_services(house.data, settings, clock), dev=True).asgi,
+        build,
         factory=True,
         port=port,
         lifespan="on",
@@ -164,7 +200,7 @@ def standing_still(directory: Path, post: PostOffice) -> Iterator[Studio]:
         wait_for(lambda: server.started or not thread.is_alive(), "a server")
         with DeviceClient(f"http://127.0.0.1:{port}") as device:
             device.register("parallel-cli", LINUX)
-            yield Studio(origin, house, clock, device)
+            yield Studio(origin, house, clock, device, applications)
     finally:
         server.should_exit = True
         thread.join()
