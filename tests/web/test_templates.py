@@ -130,6 +130,15 @@ def test_the_consent_page_shows_what_a_person_needs_to_resist_phishing() -> None
     assert asked == {"datetime": "2026-03-14T09:24:48Z", "title": "14 March 2026, 09:24:48 UTC"}
 
 
+def test_permissions_stand_in_groups_and_whatever_they_say_stays_text() -> None:
+    said = "<script>alert(1)</script>"
+    lines = (_line("keys:read", said), _line("keys:create", said), _line("apps:read", said))
+    html = render(replace(CONSENT, scopes=lines))
+    assert "<script>" not in html
+    assert Reading(html).text.count(said) == 3
+    assert re.findall(r"<dt>(API keys|Apps)</dt>", html) == ["API keys", "Apps"]
+
+
 def test_consent_is_one_post_with_a_form_token_and_two_decisions() -> None:
     page = read(CONSENT)
     [form] = page.all("form")
