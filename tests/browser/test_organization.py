@@ -96,7 +96,7 @@ def test_the_balance_is_added_to_once_and_a_mistake_is_told(
 ) -> None:
     carol = opened(CAROL, size=size, scripts=scripts)
     carol.go(f"{ORGANIZATION}/balance")
-    rows = carol.page.locator("tbody tr").count()
+    rows = carol.page.locator(".content .item").count()
     carol.fill("Amount in US dollars", "a lot")
     carol.press("Add to the balance")
     assert carol.page.locator(".field-error").count() == 1
@@ -105,7 +105,7 @@ def test_the_balance_is_added_to_once_and_a_mistake_is_told(
     carol.press("Add to the balance")
     assert "$12.50" in carol.words()
     carol.page.reload()
-    assert carol.page.locator("tbody tr").count() == rows + 1
+    assert carol.page.locator(".content .item").count() == rows + 1
 
 
 def test_a_policy_on_the_life_of_keys_is_kept_by_the_form_for_new_ones(site: Site, opened: OpenProfile) -> None:
