@@ -298,6 +298,15 @@ async def test_who_has_a_factor_cannot_set_up_another_by_password_alone(entrance
     assert await entrance.house.sessions.steps.enrol(begun.step.reveal(), app.sealed, code, VISIT) is Refused.OVER
 
 
+async def test_who_has_a_passkey_cannot_set_up_an_app_by_password_alone(plain_entrance: Entrance) -> None:
+    await require_second_factor(plain_entrance)
+    await plain_entrance.add_passkey()
+    app = plain_entrance.house.factors.new_totp(plain_entrance.ada, "ada")
+    code, step = code_of(app, plain_entrance.house.clock.now()), await plain_entrance.step()
+    assert await plain_entrance.house.sessions.steps.enrol(step, app.sealed, code, VISIT) is Refused.OVER
+    assert (await plain_entrance.house.factors.summary(plain_entrance.ada)).totp_since is None
+
+
 async def test_two_browsers_that_set_up_a_factor_at_once_leave_one_app_and_one_session(
     plain_entrance: Entrance,
 ) -> None:
