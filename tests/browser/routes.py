@@ -30,7 +30,7 @@ _ADA: Final = """(SELECT id FROM "user" WHERE username = 'ada')"""
 _KEY: Final = _first(f"SELECT id FROM api_key WHERE user_id = {_ADA} ORDER BY created_at")  # noqa: S608
 _TOKEN: Final = _first(f"SELECT id FROM short_term_token WHERE user_id = {_ADA}")  # noqa: S608
 _DEVICE: Final = _first(f"SELECT id FROM oauth_grant WHERE user_id = {_ADA} AND ended_at IS NULL")  # noqa: S608
-_SESSION: Final = _first(f"SELECT id FROM session WHERE user_id = {_ADA} ORDER BY created_at")  # noqa: S608
+_SESSION: Final = _first(f"SELECT id FROM session WHERE user_id = {_ADA} AND user_agent LIKE '%iPhone%'")  # noqa: S608
 _BOB: Final = _first("""SELECT id FROM "user" WHERE username = 'bob'""")
 _EVE: Final = _first("""SELECT id FROM "user" WHERE username = 'eve'""")
 _FIRST_KEY: Final = _first("SELECT id FROM api_key ORDER BY created_at")
