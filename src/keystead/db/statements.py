@@ -25,10 +25,13 @@ _POSTGRES: Final = asyncpg.dialect()  # type: ignore[no-untyped-call]
 
 @dataclass(frozen=True, slots=True)
 class Numbered:
-    """A statement for PostgreSQL: SQL text with ``$1``, ``$2``, and the name of the value behind each number."""
+    """A statement for PostgreSQL: SQL text with ``$1``, ``$2``, the name of the value behind each number, and the values
+    that are fixed in it, whose names are this dialect's own.
+    """
 
     sql: str
     names: tuple[str, ...]
+    fixed: Parameters
 
 
 class _Statement:
@@ -58,13 +61,17 @@ class _Statement:
         if self._numbered is None:
             # PostgreSQL's own numbering: the value of each number is found by its name.
             compiled = self._statement.compile(dialect=_POSTGRES)
-            self._numbered = Numbered(str(compiled), tuple(compiled.positiontup or ()))
+            fixed = {name: value for name, value in compiled.params.items() if name not in self._required}
+            self._numbered = Numbered(str(compiled), tuple(compiled.positiontup or ()), fixed)
         return self._numbered
 
     def bind_numbered(self, parameters: Parameters) -> list[Any]:
         """Return the values of ``numbered`` in their order. Raises TypeError for a missing or unknown name."""
-        values = self.bind(parameters)
-        return [values[name] for name in self.numbered.names]
+        if parameters.keys() != self._required:
+            self.bind(parameters)
+        numbered = self.numbered
+        values = {**numbered.fixed, **parameters} if numbered.fixed else parameters
+        return [values[name] for name in numbered.names]
 
 
 class Query(_Statement, Generic[T]):
@@ -113,7 +120,10 @@ class LookUp(Query[T]):
         """The statement for several values: its one parameter is an array, its last column the value of each row."""
         if self._together is None:
             compiled = self._several.compile(dialect=_POSTGRES)
-            self._together = Numbered(str(compiled), tuple(compiled.positiontup or ()))
+            names = tuple(compiled.positiontup or ())
+            if len(names) != 1:
+                raise TypeError("a look-up of several values has no other parameter")
+            self._together = Numbered(str(compiled), names, {})
         return self._together
 
     def value(self, parameters: Parameters) -> bytes:
