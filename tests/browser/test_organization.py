@@ -108,8 +108,11 @@ def test_the_balance_is_added_to_once_and_a_mistake_is_told(
     assert carol.page.locator(".content .item").count() == rows + 1
 
 
-def test_a_policy_on_the_life_of_keys_is_kept_by_the_form_for_new_ones(site: Site, opened: OpenProfile) -> None:
-    eve = opened(site.newcomer("ruler", Role.OWNER, "globex"))
+@BOTH
+def test_a_policy_on_the_life_of_keys_is_kept_by_the_form_for_new_ones(
+    site: Site, opened: OpenProfile, size: tuple[int, int], scripts: bool
+) -> None:
+    eve = opened(site.newcomer(f"ruler-{size[0]}", Role.OWNER, "globex"), size=size, scripts=scripts)
     eve.go(f"{ORGANIZATION}/policies")
     eve.fill("Longest life in days", "30")
     eve.press("Save the policies")
@@ -184,8 +187,9 @@ def test_an_operator_makes_an_organization_and_invites_its_owner(
     assert site.post.wait_for(f"{name}@example.net").link.startswith(site.origin)
 
 
-def test_a_client_is_switched_off_and_on(opened: OpenProfile) -> None:
-    ada = opened(ADA)
+@BOTH
+def test_a_client_is_switched_off_and_on(opened: OpenProfile, size: tuple[int, int], scripts: bool) -> None:
+    ada = opened(ADA, size=size, scripts=scripts)
     ada.go(f"{OPERATOR}/clients")
     ada.page.get_by_role("link", name="Switch off Code editor extension on Darwin arm64").click()
     confirm(ada)

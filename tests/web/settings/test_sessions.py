@@ -53,6 +53,7 @@ async def test_all_other_browsers_are_signed_out_at_once_and_this_one_stays(here
     ada = await visit(here)
     others = [await begin(here) for _ in range(3)]
     bob = await visit(here, "bob")
+    assert [await here.check_session(one.cookie) for one in others] == [200] * 3  # they are remembered now
     page = await ada.confirm(OTHERS_PATH)
     assert "All other browsers are signed out." in page.words
     assert [await here.check_session(one.cookie) for one in others] == [401] * 3
