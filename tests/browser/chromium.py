@@ -31,7 +31,7 @@ FLAGS: Final = (
     "--disable-sync",
     "--disable-dev-shm-usage",
 )
-PATIENCE_MS: Final = 8_000
+PATIENCE_MS: Final = 15_000
 PHONE: Final = (390, 844)
 DESKTOP: Final = (1280, 800)
 WIDTHS: Final = (360, 1280)
