@@ -15,7 +15,16 @@ from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, Response, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Locator,
+    Page,
+    Request,
+    Response,
+    sync_playwright,
+)
 
 from tests.support.programs import find
 
@@ -160,13 +169,18 @@ class Profile:
         """Return what can be read on the page, in one line."""
         return " ".join(self.page.locator("body").inner_text().split())
 
+    def click(self, element: Locator) -> None:
+        """Click on something. Where that leads to another page, the page is whole when this returns."""
+        element.click()
+        self.page.wait_for_load_state()
+
     def press(self, name: str | re.Pattern[str], *, exact: bool = True) -> None:
         """Press the button of this name."""
-        self.page.get_by_role("button", name=name, exact=exact).click()
+        self.click(self.page.get_by_role("button", name=name, exact=exact))
 
     def follow(self, name: str | re.Pattern[str], *, exact: bool = True) -> None:
         """Follow the link of this name."""
-        self.page.get_by_role("link", name=name, exact=exact).click()
+        self.click(self.page.get_by_role("link", name=name, exact=exact))
 
     def fill(self, label: str, text: str) -> None:
         """Fill the field of this label."""
@@ -178,7 +192,7 @@ class Profile:
             self.go("/sign-in")
         self.page.locator("input[name=username]").fill(username)
         self.page.locator("input[name=password]").fill(password)
-        self.page.locator("form:has(input[name=password]) button[type=submit]").last.click()
+        self.click(self.page.locator("form:has(input[name=password]) button[type=submit]").last)
         self.page.wait_for_url(lambda url: urlsplit(url).path != "/sign-in")
 
     def sign_out(self) -> None:
@@ -186,7 +200,7 @@ class Profile:
         button = self.page.get_by_role("button", name="Sign out", exact=True)
         if not button.is_visible():
             self.page.locator("summary", has_text="Menu").click()
-        button.click()
+        self.click(button)
 
 
 def add_authenticator(profile: Profile) -> None:

@@ -38,11 +38,11 @@ def test_a_device_is_signed_out_and_cannot_renew_its_tokens(site: Site, opened: 
     doomed, other = [sign_in_device(site, person, name) for name in ("lost-laptop", "kept-laptop")]
     profile = opened(person, size=PHONE, scripts=scripts)
     profile.go("/settings/devices")
-    profile.page.get_by_role("link", name=re.compile("^Sign out lost-laptop on Linux")).click()
+    profile.click(profile.page.get_by_role("link", name=re.compile("^Sign out lost-laptop on Linux")))
     assert profile.page.locator("h1").inner_text() == "Sign out lost-laptop on Linux x86_64?"
     profile.follow("Cancel")
-    profile.page.get_by_role("link", name=re.compile("^Sign out lost-laptop")).click()
-    profile.press("Sign out", exact=True) if scripts else profile.page.locator("main form button").click()
+    profile.click(profile.page.get_by_role("link", name=re.compile("^Sign out lost-laptop")))
+    profile.click(profile.page.locator("main form button.danger"))
     assert "It is signed out." in profile.words()
     assert profile.page.locator(".item").count() == 1
     with Line(site.server.url) as line:
@@ -97,8 +97,8 @@ def test_other_browsers_are_signed_out_and_this_one_stays(site: Site, opened: Op
     profile.go("/settings/sessions")
     assert profile.page.locator(".item").first.inner_text().startswith("Firefox on Linux")
     assert "You are here" in profile.page.locator(".item").first.inner_text()
-    profile.page.get_by_role("link", name=re.compile("^Sign out Edge on Windows")).first.click()
-    profile.page.locator("main form button").click()
+    profile.click(profile.page.get_by_role("link", name=re.compile("^Sign out Edge on Windows")).first)
+    profile.click(profile.page.locator("main form button"))
     assert profile.page.locator(".item").count() == 2
     profile.follow("Sign out all others")
     profile.press("Sign out all others")

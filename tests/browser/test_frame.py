@@ -26,7 +26,7 @@ def test_on_a_phone_the_navigation_is_folded_and_opens_without_scripts(opened: O
     ada.go("/settings")
     link = ada.page.get_by_role("link", name="API keys", exact=True)
     folded = link.is_hidden()
-    ada.page.locator("summary", has_text="Menu").click()
+    ada.click(ada.page.locator("summary", has_text="Menu"))
     link.click()
     ada.page.wait_for_url(re.compile("/settings/keys$"))
     assert folded

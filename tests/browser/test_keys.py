@@ -57,7 +57,7 @@ def test_a_key_that_is_shown_once_stays_until_its_own_button_is_pressed(site: Si
 def test_the_copy_button_copies_the_key_and_says_so(opened: OpenProfile) -> None:
     bob = opened(BOB, permissions=CLIPBOARD)
     key = create(bob, "Copied")
-    bob.page.get_by_role("button", name="Copy", exact=True).first.click()
+    bob.click(bob.page.get_by_role("button", name="Copy", exact=True).first)
     bob.page.get_by_role("button", name="Copied", exact=True).wait_for()
     assert bob.page.evaluate("navigator.clipboard.readText()") == key
     assert bob.page.get_by_role("status").filter(has_text="Copied.").count() == 1
@@ -99,7 +99,7 @@ def test_without_scripts_a_key_is_made_found_renamed_rotated_and_deleted(
     bob.press("Find")
     bob.follow(re.compile("^Rename"), exact=False)
     bob.page.get_by_label("Title").fill(f"{title} renamed")
-    bob.page.locator("form[action$='/title'] button").click()
+    bob.click(bob.page.locator("form[action$='/title'] button"))
     bob.go(f"{KEYS}?search={title} renamed")
     bob.follow(re.compile("^Rotate"), exact=False)
     bob.page.locator("input[name=overlap]").first.check()
@@ -108,7 +108,7 @@ def test_without_scripts_a_key_is_made_found_renamed_rotated_and_deleted(
     assert (checked(site, successor), successor != key) == (200, True)
     bob.go(f"{KEYS}?search={title} renamed")
     while bob.page.get_by_role("link", name=re.compile("^Delete")).count():
-        bob.page.get_by_role("link", name=re.compile("^Delete")).first.click()
+        bob.click(bob.page.get_by_role("link", name=re.compile("^Delete")).first)
         bob.press("Delete the API key")
         bob.go(f"{KEYS}?search={title} renamed")
     assert (checked(site, key), checked(site, successor)) == (401, 401)
@@ -124,13 +124,13 @@ def test_a_token_is_generated_copied_and_revoked(site: Site, opened: OpenProfile
         check_accessible(ada.page)
         check_fits(ada.page)
         ada.page.keyboard.press("Escape")
-        ada.page.get_by_role("button", name="Copy", exact=True).first.click()
+        ada.click(ada.page.get_by_role("button", name="Copy", exact=True).first)
         assert ada.page.evaluate("navigator.clipboard.readText()") == token
     assert checked(site, token) == 200
     ada.follow("I have copied it")
     while ada.page.get_by_role("link", name=re.compile("^Revoke")).count():
-        ada.page.get_by_role("link", name=re.compile("^Revoke")).first.click()
-        ada.page.locator("form .danger").click()
+        ada.click(ada.page.get_by_role("link", name=re.compile("^Revoke")).first)
+        ada.click(ada.page.locator("form .danger"))
     assert checked(site, token) == 401
 
 

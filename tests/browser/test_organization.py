@@ -32,7 +32,7 @@ def look(profile: Profile) -> None:
 def confirm(profile: Profile) -> None:
     """Answer yes to the question that is shown."""
     look(profile)
-    profile.page.locator("main form button").first.click()
+    profile.click(profile.page.locator("main form button").first)
 
 
 def new_key(site: Site, person: Person) -> str:
@@ -60,17 +60,17 @@ def test_a_member_gets_another_role_and_is_removed_with_their_keys(
     key = new_key(site, person)
     carol, leaver = opened(CAROL, size=size, scripts=scripts), opened(person)
     carol.go(f"{ORGANIZATION}/members")
-    carol.page.get_by_role("link", name=f"Manage {person.username.title()}").click()
+    carol.click(carol.page.get_by_role("link", name=f"Manage {person.username.title()}"))
     look(carol)
     carol.page.locator("input[name=role][value=admin]").check()
     carol.press("Change the role")
     assert carol.page.locator(".note-good").count() == 1
     assert leaver.go(f"{ORGANIZATION}/members").status == 200
-    carol.page.get_by_role("link", name=f"Manage {person.username.title()}").click()
+    carol.click(carol.page.get_by_role("link", name=f"Manage {person.username.title()}"))
     carol.follow("Remove from the organization")
     look(carol)
     carol.page.locator("input[name=choice][value=delete]").check()
-    carol.page.locator("main form button.danger").click()
+    carol.click(carol.page.locator("main form button.danger"))
     assert person.email not in carol.words()
     assert checked(site, key) == 401
     leaver.go("/settings")
@@ -85,7 +85,7 @@ def test_an_app_is_made_and_deleted_with_its_keys(opened: OpenProfile, size: tup
     carol.fill("Name", name)
     carol.press("Create the app")
     look(carol)
-    carol.page.get_by_role("link", name=f"Delete the app {name}").click()
+    carol.click(carol.page.get_by_role("link", name=f"Delete the app {name}"))
     confirm(carol)
     assert name not in carol.page.locator(".items").first.inner_text()
 
@@ -148,7 +148,7 @@ def test_an_operator_disables_and_enables_a_user_and_makes_a_link_to_a_new_passw
     ada.go(f"{OPERATOR}/users")
     ada.page.get_by_role("searchbox").fill(person.email)
     ada.press("Find")
-    ada.page.get_by_role("link", name=f"Manage {person.username}").click()
+    ada.click(ada.page.get_by_role("link", name=f"Manage {person.username}"))
     look(ada)
     ada.follow("Disable the user")
     confirm(ada)
@@ -180,7 +180,7 @@ def test_an_operator_makes_an_organization_and_invites_its_owner(
     ada.press("Create the organization")
     look(ada)
     if "Invite an owner of" not in ada.page.locator("h1").inner_text():
-        ada.page.get_by_role("link", name=f"Invite an owner of Harbour {size[0]}").click()
+        ada.click(ada.page.get_by_role("link", name=f"Invite an owner of Harbour {size[0]}"))
     ada.fill("E-mail address", f"{name}@example.net")
     ada.press("Invite")
     look(ada)
@@ -191,10 +191,10 @@ def test_an_operator_makes_an_organization_and_invites_its_owner(
 def test_a_client_is_switched_off_and_on(opened: OpenProfile, size: tuple[int, int], scripts: bool) -> None:
     ada = opened(ADA, size=size, scripts=scripts)
     ada.go(f"{OPERATOR}/clients")
-    ada.page.get_by_role("link", name="Switch off Code editor extension on Darwin arm64").click()
+    ada.click(ada.page.get_by_role("link", name="Switch off Code editor extension on Darwin arm64"))
     confirm(ada)
     look(ada)
-    ada.page.get_by_role("link", name="Switch on Code editor extension on Darwin arm64").click()
+    ada.click(ada.page.get_by_role("link", name="Switch on Code editor extension on Darwin arm64"))
     confirm(ada)
     assert ada.page.get_by_role("link", name="Switch off Code editor extension on Darwin arm64").count() == 1
 
