@@ -165,6 +165,7 @@ def build_services(settings: Settings, clock: Clock, db: Database, keys: Install
         settings=settings,
         clients=clients,
         keys=api_keys,
+        sessions=sessions,
         audit=audit,
     )
     polls = Polls(db=db, clock=clock, key=keys.credentials, settings=settings, grants=grants, waiting=waiting)

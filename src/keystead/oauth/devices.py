@@ -18,6 +18,7 @@ from keystead.oauth.models import Client, Decision, DeviceAuthorization, DeviceC
 from keystead.oauth.rules import may_decide, scopes_granted
 from keystead.oauth.user_codes import new_user_code
 from keystead.oauth.waiting import SUBJECT
+from keystead.sessions.service import Sessions
 from keystead.wire.limiter import limit_key_of_address
 
 GUESS_WINDOW = 3_600
@@ -40,15 +41,17 @@ class Devices:
         settings: Settings,
         clients: Clients,
         keys: Keys,
+        sessions: Sessions,
         audit: AuditLog,
     ) -> None:
-        """``key`` hashes device codes and user codes."""
+        """``key`` hashes device codes and user codes; ``sessions`` knows which of them may approve."""
         self._db = db
         self._clock = clock
         self._key = key
         self._settings = settings
         self._clients = clients
         self._keys = keys
+        self._sessions = sessions
         self._audit = audit
 
     async def issue(self, client_id: str, scope: str | None, address: str) -> DeviceCodes:
@@ -130,8 +133,9 @@ class Devices:
         """Approve or refuse a sign-in; False when it can no longer be decided: expired, decided, or its client deleted.
 
         Approving fixes the organization and the scopes (D12), keeps the client, and makes the app that the client's API
-        keys will belong to. Raises Forbidden when the person's role allows nothing of what was asked for, and
-        UnauthorizedClient when a client was switched off that would be approved.
+        keys will belong to. Raises Forbidden when the person's role allows nothing of what was asked for, or the
+        organization asks for a second factor and the session was begun without one, and UnauthorizedClient when a
+        client was switched off that would be approved.
         """
         device, now = view.authorization, self._clock.now()
         if not may_decide(device, now):
@@ -149,6 +153,7 @@ class Devices:
 
         async def work(tx: Transaction) -> bool:
             if decision.approve:
+                await self._sessions.check_enough_for(tx, decision.session_id, decision.organization_id)
                 await self._clients.check_switched_on(tx, device.client_id)
             if decision.approve and not await self._clients.is_known(tx, device.client_id):
                 # Deleted by an operator while this sign-in was being stored or looked at.

@@ -8,7 +8,7 @@ from typing import Final
 
 from sqlalchemy import bindparam, delete, select
 
-from keystead.db import Command, Query, Transaction
+from keystead.db import Command, Transaction
 from keystead.db.tables import membership, session
 
 END_IN: Final = Command(
@@ -25,7 +25,6 @@ END_WITH_PASSWORD_ALONE: Final = Command(
         session.c.second_factor == 0,
     )
 )
-BEGUN_WITH: Final = Query(select(session.c.second_factor).where(session.c.id == bindparam("session_id")), int)
 
 
 async def end_in(tx: Transaction, user_id: str, organization_id: str) -> int:
@@ -36,8 +35,3 @@ async def end_in(tx: Transaction, user_id: str, organization_id: str) -> int:
 async def end_with_password_alone(tx: Transaction, organization_id: str) -> int:
     """End the sessions in an organization that were begun without a second factor, and return how many those were."""
     return await tx.run(END_WITH_PASSWORD_ALONE, {"organization_id": organization_id})
-
-
-async def begun_with_second_factor(tx: Transaction, session_id: str) -> bool:
-    """Tell whether a session was begun with more than a password; one that has ended was not."""
-    return await tx.one(BEGUN_WITH, {"session_id": session_id}) == 1

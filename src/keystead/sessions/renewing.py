@@ -8,12 +8,13 @@ from keystead.db.installation import Keys
 from keystead.factors.service import Factors
 from keystead.kernel.clock import Clock
 from keystead.kernel.principal import Principal
-from keystead.kernel.problems import FieldProblem, Forbidden, InvalidParameters, NotFound, Unauthenticated
+from keystead.kernel.problems import FieldProblem, InvalidParameters, NotFound, Unauthenticated
 from keystead.kernel.secrets import Secret
 from keystead.kernel.settings import Settings
 from keystead.sessions import rules, store
 from keystead.sessions.beginnings import Beginnings
 from keystead.sessions.models import RESET_LIFETIME, RESET_PATH, KeptSession, SignedIn
+from keystead.sessions.proof import not_enough
 from keystead.sessions.steps import SignInSteps
 from keystead.wire.limiter import Limiter
 
@@ -104,10 +105,7 @@ class Renewing:
                 raise NotFound("You do not belong to this organization.")
             old = await self._end_for_another(tx, principal)
             if joined.second_factor_required and not old.second_factor:
-                raise Forbidden(
-                    f"{joined.organization_display_name} asks its members for a second factor. Set one up under "
-                    "Security, or sign out and sign in with yours, then switch."
-                )
+                raise not_enough(joined.organization_display_name)
             return await self._beginnings.replace(
                 tx,
                 fresh,

@@ -4,8 +4,9 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
-from keystead.accounts.models import User
+from keystead.accounts.models import Membership, User
 from keystead.db import Transaction
+from keystead.db.engine import Reader
 from keystead.kernel.principal import Identity, Method, Principal
 from keystead.kernel.problems import (
     Forbidden,
@@ -15,7 +16,7 @@ from keystead.kernel.problems import (
 )
 from keystead.kernel.scopes import ROLE_SCOPES, Role
 from keystead.kernel.secrets import SESSION_PREFIX, Secret, is_opaque, keyed_hash
-from keystead.sessions import ending, rules, store
+from keystead.sessions import ending, proof, rules, store
 from keystead.sessions.models import (
     BrowserSession,
     Device,
@@ -189,9 +190,22 @@ class Sessions(Renewing):
         """End an organization's sessions without a second factor, in ``tx``, which announces it; return how many."""
         return await ending.end_with_password_alone(tx, organization_id)
 
-    async def begun_with_second_factor(self, tx: Transaction, principal: Principal) -> bool:
+    async def begun_with_second_factor(self, reader: Reader, principal: Principal) -> bool:
         """Tell whether a principal is a session that was begun with more than a password."""
-        return await ending.begun_with_second_factor(tx, principal.credential_id)
+        return await proof.begun_with_second_factor(reader, principal.credential_id)
+
+    async def check_enough_for(self, reader: Reader, session_id: str, organization_id: str) -> None:
+        """Raise Forbidden when an organization asks for a second factor and a session was begun without one.
+
+        Whatever a session does in an organization that it was not begun in asks this in its unit of work.
+        """
+        await proof.check_enough_for(reader, session_id, organization_id)
+
+    async def lacks_second_factor(self, principal: Principal, memberships: Sequence[Membership]) -> bool:
+        """Tell whether one of a person's organizations asks for more than their session was begun with."""
+        if not any(one.second_factor_required for one in memberships):
+            return False
+        return not await self.begun_with_second_factor(self._db, principal)
 
     def form_token(self, session_id: str, purpose: str) -> str:
         """Return the token for a form that is shown in this session; it is good for an hour."""

@@ -14,7 +14,7 @@ from keystead.accounts.models import Membership
 from keystead.accounts.service import Accounts
 from keystead.kernel.clock import Clock
 from keystead.kernel.principal import Principal
-from keystead.kernel.problems import FormExpired, InvalidRequest, RateLimited
+from keystead.kernel.problems import Forbidden, FormExpired, InvalidRequest, RateLimited
 from keystead.kernel.scopes import DESCRIPTIONS, Role, Scope, Scopes, grantable
 from keystead.kernel.settings import Settings
 from keystead.oauth.models import Decision, DeviceState, DeviceView
@@ -79,9 +79,14 @@ class DevicePages:
         decision = form.get("decision")
         if decision not in {"approve", "deny"}:
             raise InvalidRequest("The parameter 'decision' must be 'approve' or 'deny'.")
-        membership = await self._chosen(principal, form.get("organization"))
-        if decision == "approve" and membership is None:
-            return await self._consent(principal, found, organization_missing=True)
+        memberships = await self._accounts.memberships_of(principal.identity.user_id)
+        # It must be one of the person's own (promise K5), and one that a session like this leads into.
+        membership = next((one for one in memberships if one.organization_id == form.get("organization")), None)
+        if decision == "approve":
+            if membership is None:
+                return await self._consent(principal, found, organization_missing=True)
+            if await self._sessions.lacks_second_factor(principal, [membership]):
+                return await self._consent(principal, found, status=Forbidden.status)
         await self._oauth.devices.decide(
             found,
             Decision(
@@ -124,9 +129,10 @@ class DevicePages:
         return await self._consent(principal, found)
 
     async def _consent(
-        self, principal: Principal, found: DeviceView, *, organization_missing: bool = False
+        self, principal: Principal, found: DeviceView, *, organization_missing: bool = False, status: int = 200
     ) -> Response:
         memberships = await self._accounts.memberships_of(principal.identity.user_id)
+        lacking = await self._sessions.lacks_second_factor(principal, memberships)
         given = frozenset[Scope]().union(*(grantable(found.scopes, Role(m.role)) for m in memberships))
         view = views.DeviceConsent(
             product_name=self._settings.product_name,
@@ -140,12 +146,12 @@ class DevicePages:
             now=self._clock.now(),
             scopes=_lines(given),
             withheld=_lines(found.scopes - given),
-            organizations=tuple(_choice(m, given) for m in memberships),
+            organizations=tuple(_choice(m, given, lacking=lacking) for m in memberships),
             organization_missing=organization_missing,
             grant_seconds=self._settings.grant_ttl,
             account=account_of(principal),
         )
-        return html(view, 422 if organization_missing else 200)
+        return html(view, 422 if organization_missing else status)
 
     async def _approved(self, principal: Principal, found: DeviceView) -> Response:
         memberships = await self._accounts.memberships_of(principal.identity.user_id)
@@ -161,11 +167,6 @@ class DevicePages:
                 grant_seconds=self._settings.grant_ttl,
             )
         )
-
-    async def _chosen(self, principal: Principal, organization_id: str | None) -> Membership | None:
-        """Return the membership in the chosen organization; it must be one of the person's own (promise K5)."""
-        memberships = await self._accounts.memberships_of(principal.identity.user_id)
-        return next((m for m in memberships if m.organization_id == organization_id), None)
 
     def _enter(self, principal: Principal, typed: str, error: views.CodeError, status: int) -> Response:
         view = views.DeviceEnter(
@@ -207,10 +208,11 @@ def _lines(scopes: Scopes) -> tuple[views.ScopeLine, ...]:
     return tuple(views.ScopeLine(scope=scope, sentence=DESCRIPTIONS[scope]) for scope in Scope if scope in scopes)
 
 
-def _choice(membership: Membership, given: Scopes) -> views.OrganizationChoice:
+def _choice(membership: Membership, given: Scopes, *, lacking: bool) -> views.OrganizationChoice:
     return views.OrganizationChoice(
         id=membership.organization_id,
         name=membership.organization_display_name,
         role=membership.role,
         withheld=_lines(given - grantable(given, Role(membership.role))),
+        blocked=lacking and bool(membership.second_factor_required),
     )

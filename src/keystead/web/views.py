@@ -62,12 +62,16 @@ class ScopeLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrganizationChoice:
-    """An organization the person may choose at approval, with what their role there does not allow."""
+    """An organization the person may choose at approval, with what their role there does not allow.
+
+    One that is `blocked` asks for a second factor, without which the person has signed in, and cannot be chosen.
+    """
 
     id: str
     name: str
     role: str
     withheld: tuple[ScopeLine, ...] = ()
+    blocked: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +132,17 @@ class DeviceConsent(Page):
     organization_missing: bool = False
     grant_seconds: int
     account: Account
+    security_url: str = "/settings/security"
+
+    @property
+    def blocked(self) -> tuple[OrganizationChoice, ...]:
+        """The organizations that cannot be chosen before the person has shown a second factor."""
+        return tuple(one for one in self.organizations if one.blocked)
+
+    @property
+    def choosable(self) -> bool:
+        """Whether there is an organization for which the person can approve."""
+        return len(self.blocked) < len(self.organizations)
 
     @property
     def another_account_url(self) -> str:
