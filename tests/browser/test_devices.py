@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from keystead.app import Services
+from keystead.web.settings.devices import A_PAGE
 from tests.browser.chromium import DESKTOP, PHONE, check_accessible, check_fits
 from tests.browser.conftest import OpenProfile
 from tests.browser.house import EDGE, HOME, LINUX, DeviceRequest, approve, sign_in
@@ -73,11 +74,11 @@ def test_two_hundred_devices_are_searched_and_turned_page_by_page(site: Site, op
     site.do(many)
     profile = opened(person, size=PHONE)
     profile.go("/settings/devices")
-    assert profile.page.locator(".item").count() == 50
+    assert profile.page.locator(".item").count() == A_PAGE
     check_fits(profile.page)
     check_accessible(profile.page)
     profile.follow("Older")
-    assert profile.page.locator(".item").count() == 50
+    assert profile.page.locator(".item").count() == A_PAGE
     profile.page.get_by_role("searchbox").fill("TOOL-199 ")
     profile.press("Find")
     assert profile.page.locator(".item").count() == 1
