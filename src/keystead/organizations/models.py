@@ -12,7 +12,7 @@ INVITATION_PATH: Final = "/invitation"
 DAY: Final = 86_400
 LONGEST_POLICY_DAYS: Final = 3_650
 """Most days that a policy may name: as long as a key with an expiry lives at most."""
-PAGE: Final = 50
+PAGE: Final = 40
 """Organizations or users on one page of an operator."""
 
 FateOfKeys = Literal["delete", "take"]

@@ -12,6 +12,7 @@ from keystead.oauth.clients import Clients
 from keystead.oauth.switching import ListedClient
 from keystead.web.asking import operator, path_text
 from keystead.web.frame import DONE, OPERATOR, Confirm, Frames, SettingsPage, done, page
+from keystead.web.parts import Shown, part
 
 PATH: Final = f"{OPERATOR}/clients"
 _NONE: Final = "There is no client with this id."
@@ -41,6 +42,7 @@ class ClientsPage(SettingsPage):
 
     template: ClassVar[str] = "operator/clients.html"
     clients: tuple[ClientLine, ...]
+    shown: Shown
 
 
 class ClientPages:
@@ -67,11 +69,13 @@ class ClientPages:
         if isinstance(visitor, Response):
             return visitor
         found = await self._clients.all_clients()
+        some = part(request, PATH, found, lambda one: (one.name, one.platform, one.id))
         return page(
             ClientsPage(
                 product_name=self._frames.product_name,
                 frame=visitor.frame(PATH),
-                clients=tuple(map(_line, found)),
+                clients=tuple(map(_line, some.items)),
+                shown=some.shown,
             )
         )
 

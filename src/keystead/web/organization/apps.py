@@ -13,7 +13,7 @@ from keystead.keys.models import LONGEST_NAME, ApiKey, App
 from keystead.keys.service import Keys
 from keystead.web.asking import leader, messages, path_id
 from keystead.web.frame import DONE, ORGANIZATION, Confirm, Frames, SettingsPage, Visitor, done, page
-from keystead.web.organization.parts import Shown, part
+from keystead.web.parts import Shown, part
 
 PATH: Final = f"{ORGANIZATION}/apps"
 NO_APP: Final = "There is no such app in your organization."
@@ -41,6 +41,7 @@ class AppsPage(SettingsPage):
 
     template: ClassVar[str] = "organization/apps.html"
     apps: tuple[AppLine, ...]
+    shown: Shown
     name: str = ""
     error: str = ""
     longest: int = LONGEST_NAME
@@ -209,11 +210,13 @@ class AppPages:
 
     async def _view(self, visitor: Visitor, name: str = "", error: str = "") -> AppsPage:
         apps = await self._keys.list_apps(visitor.principal)
+        some = part(visitor.request, PATH, apps, lambda app: (app.name,))
         keys = Counter(key.app_id for key in await self._keys.list_all_keys(visitor.principal))
         return AppsPage(
             product_name=self._frames.product_name,
             frame=visitor.frame(PATH),
-            apps=tuple(_line(app, keys[app.id]) for app in apps),
+            apps=tuple(_line(app, keys[app.id]) for app in some.items),
+            shown=some.shown,
             name=name,
             error=error,
         )

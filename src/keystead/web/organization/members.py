@@ -12,7 +12,7 @@ from keystead.organizations.models import FateOfKeys, Invitation, Member
 from keystead.organizations.service import Organizations
 from keystead.web.asking import leader, messages, path_id
 from keystead.web.frame import DONE, ORGANIZATION, Choice, Confirm, Frames, SettingsPage, Visitor, done, page
-from keystead.web.organization.parts import Shown, part
+from keystead.web.parts import Shown, part, stretch
 from keystead.web.render import exact_words
 from keystead.web.settings.shown_once import ShownOnce
 
@@ -72,6 +72,7 @@ class MembersPage(SettingsPage):
     members: tuple[MemberLine, ...]
     shown: Shown
     invitations: tuple[InvitationLine, ...]
+    invited: Shown
     mails: bool
     roles: tuple[Choice, ...]
     email: str = ""
@@ -236,6 +237,7 @@ class MemberPages:
         members = await self._organizations.members(visitor.principal)
         some = part(visitor.request, PATH, members, lambda one: (one.name, one.username, one.email, one.role))
         invitations = await self._organizations.invitations(visitor.principal)
+        open_ones = stretch(visitor.request, PATH, invitations, "invitation")
         said = messages(problem) if problem is not None else {}
         role_error = said.get("role", "")
         now = self._frames.now()
@@ -244,7 +246,8 @@ class MemberPages:
             frame=visitor.frame(PATH),
             members=tuple(_line(visitor, member) for member in some.items),
             shown=some.shown,
-            invitations=tuple(_invitation(one, now) for one in invitations),
+            invitations=tuple(_invitation(one, now) for one in open_ones.items),
+            invited=open_ones.shown,
             mails=self._mails,
             roles=_roles(visitor, role),
             email=email,

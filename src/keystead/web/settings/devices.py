@@ -16,8 +16,8 @@ from keystead.web.pages import query_value
 from keystead.web.render import exact_words, wait_words
 
 PATH: Final = f"{SETTINGS}/devices"
-A_PAGE: Final = 50
-"""So many devices are on one page of the list."""
+A_PAGE: Final = 15
+"""So many devices are on one page of the list, which stays below 60 KB with its styles and scripts."""
 LONGEST_SEARCH: Final = 100
 
 DONE["device-signed-out"] = "It is signed out. It has to be signed in again before it can act in your name."
@@ -27,7 +27,7 @@ DONE["device-signed-out"] = "It is signed out. It has to be signed in again befo
 class DeviceLine:
     """One device: a name that it gave itself, its machine, and what it may do. Times are in Unix seconds.
 
-    It ends at ``ends_at`` unless it is used before, and at ``last_end_at`` in any case.
+    It ends at ``last_end_at``, or at ``ends_at`` already when it is not used before.
     """
 
     id: str

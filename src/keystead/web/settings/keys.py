@@ -22,8 +22,8 @@ from keystead.web.settings.expiry import DAY
 
 PATH: Final = f"{SETTINGS}/keys"
 NEW_PATH: Final = f"{PATH}/new"
-A_PAGE: Final = 50
-"""So many keys are on one page of the list."""
+A_PAGE: Final = 15
+"""So many keys are on one page of the list, which stays below 60 KB with its styles and scripts."""
 SOON: Final = 14 * DAY
 """Seconds before its end from which on a key is marked."""
 UNUSED: Final = 90 * DAY

@@ -18,6 +18,7 @@ from keystead.keys.use import DayOfUse
 from keystead.oauth.connected import ConnectedDevice, ConnectedDevices
 from keystead.web.charts import Chart, Series, bar_chart, whole
 from keystead.web.frame import SETTINGS, Frames, SettingsPage, Visitor, page
+from keystead.web.parts import Shown, stretch
 from keystead.web.settings.expiry import DAY
 from keystead.web.settings.keys import PATH as KEYS_PATH
 from keystead.web.settings.keys import SOON
@@ -26,6 +27,8 @@ DAYS: Final = 30
 """The days of the picture of use."""
 SIGN_INS: Final = 5
 """So many of the newest sign-ins are shown."""
+ENDING: Final = 10
+"""So many of what ends soon are shown, the first to end first."""
 LOOKED_AT: Final = 100
 """So many of a person's newest events are looked at to find them."""
 SIGNED_IN: Final = "session:create"
@@ -65,14 +68,19 @@ class SignInLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OverviewPage(SettingsPage):
-    """The overview. ``chart`` is None while nothing was used; ``new_here`` is for who has neither keys nor devices."""
+    """The overview. ``chart`` is None while nothing was used; ``new_here`` is for who has neither keys nor devices.
+
+    ``more_ending`` counts what ends soon but after all that is in ``ending``.
+    """
 
     template: ClassVar[str] = "settings/overview.html"
     name: str
     username: str
     email: str
     memberships: tuple[MembershipLine, ...]
+    shown: Shown
     ending: tuple[EndingLine, ...]
+    more_ending: int
     sign_ins: tuple[SignInLine, ...]
     chart: Chart | None
     new_here: bool
@@ -109,6 +117,8 @@ class OverviewPages:
         uses = await self._keys.uses(identity.organization_id, identity.user_id, first_day)
         devices = await self._connected.list_everywhere(identity.user_id)
         events = await self._audit.of_user(self._db, identity.user_id, LOOKED_AT)
+        ending = _ending(visitor, keys, devices, now)
+        some = stretch(request, SETTINGS, memberships, "organization")
         return page(
             OverviewPage(
                 product_name=self._frames.product_name,
@@ -123,9 +133,11 @@ class OverviewPages:
                         role=one.role,
                         current=one.organization_id == identity.organization_id,
                     )
-                    for one in memberships
+                    for one in some.items
                 ),
-                ending=_ending(visitor, keys, devices, now),
+                shown=some.shown,
+                ending=ending[:ENDING],
+                more_ending=max(0, len(ending) - ENDING),
                 sign_ins=tuple(line for line in map(_sign_in, events) if line is not None)[:SIGN_INS],
                 chart=_chart(uses, first_day),
                 new_here=not keys and not devices,

@@ -16,6 +16,7 @@ from keystead.mail import letters
 from keystead.sessions.cookies import DEVICE_COOKIE, set_cookies
 from keystead.sessions.recovery import FORGOT_PATH
 from keystead.web.frame import DONE, SettingsPage, Visitor, done, page
+from keystead.web.parts import Shown, stretch
 from keystead.web.settings.authenticator import NEW_APP, NEW_CODES, REMOVE_APP
 from keystead.web.settings.events import sentence
 from keystead.web.settings.passkeys import NEW_PASSKEY, PASSKEYS
@@ -57,6 +58,7 @@ class SecurityPage(SettingsPage):
     has_password: bool
     shortest_password: int
     passkeys: tuple[PasskeyLine, ...]
+    shown: Shown
     totp_since: int | None
     codes_left: int
     events: tuple[EventLine, ...]
@@ -71,7 +73,7 @@ class SecurityPage(SettingsPage):
     @property
     def protected(self) -> bool:
         """Whether there is a second factor."""
-        return self.totp_since is not None or bool(self.passkeys)
+        return self.totp_since is not None or self.shown.total > 0
 
     @property
     def few_codes(self) -> bool:
@@ -129,12 +131,14 @@ class SecurityPages:
         user_id, found = visitor.principal.identity.user_id, errors or {}
         summary = await self._desk.factors.summary(user_id)
         events = await self._audit.of_user(self._db, user_id, EVENTS_SHOWN)
+        some = stretch(visitor.request, PATH, summary.passkeys, "passkey")
         return SecurityPage(
             product_name=self._desk.frames.product_name,
             frame=visitor.frame(PATH),
             has_password=await self._desk.has_password(visitor),
             shortest_password=self._desk.settings.password_length,
-            passkeys=tuple(_line(passkey) for passkey in summary.passkeys),
+            passkeys=tuple(_line(passkey) for passkey in some.items),
+            shown=some.shown,
             totp_since=summary.totp_since,
             codes_left=summary.recovery_codes_left,
             events=tuple(

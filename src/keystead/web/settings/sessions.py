@@ -10,6 +10,7 @@ from keystead.kernel.problems import NotFound
 from keystead.sessions.models import BrowserSession
 from keystead.sessions.service import Sessions
 from keystead.web.frame import DONE, SETTINGS, Confirm, Frames, SettingsPage, Visitor, done, page
+from keystead.web.parts import Shown, stretch
 from keystead.web.render import exact_words
 from keystead.web.settings.browsers import browser_words
 
@@ -40,6 +41,7 @@ class SessionsPage(SettingsPage):
     template: ClassVar[str] = "settings/sessions.html"
     this: SessionLine | None
     others: tuple[SessionLine, ...]
+    shown: Shown
     end_others_url: str = OTHERS_PATH
 
 
@@ -69,12 +71,14 @@ class SessionPages:
         found = await self._sessions.list_everywhere(visitor.principal.identity.user_id)
         here = visitor.principal.credential_id
         others = sorted((one for one in found if one.id != here), key=_last_used_first)
+        some = stretch(request, PATH, others)
         return page(
             SessionsPage(
                 product_name=self._frames.product_name,
                 frame=visitor.frame(PATH),
                 this=next((_line(one) for one in found if one.id == here), None),
-                others=tuple(_line(one) for one in others),
+                others=tuple(_line(one) for one in some.items),
+                shown=some.shown,
             )
         )
 

@@ -13,6 +13,7 @@ from keystead.kernel.settings import Settings
 from keystead.tokens.models import ShortTermToken
 from keystead.tokens.service import Tokens
 from keystead.web.frame import DONE, SETTINGS, Confirm, Frames, SettingsPage, done, page
+from keystead.web.parts import Shown, stretch
 from keystead.web.render import exact_words, span_words
 from keystead.web.settings.shown_once import ShownBefore, ShownOnce
 from keystead.web.settings.snippets import for_token
@@ -42,6 +43,7 @@ class TokensPage(SettingsPage):
 
     template: ClassVar[str] = "settings/tokens.html"
     tokens: tuple[TokenLine, ...]
+    shown: Shown
     new_id: str
     lifetime: str
 
@@ -71,11 +73,13 @@ class TokenPages:
         if isinstance(visitor, Response):
             return visitor
         found = await self._tokens.list_short_term(visitor.principal.identity)
+        some = stretch(request, PATH, found)
         return page(
             TokensPage(
                 product_name=self._frames.product_name,
                 frame=visitor.frame(PATH),
-                tokens=tuple(_line(token) for token in found),
+                tokens=tuple(_line(token) for token in some.items),
+                shown=some.shown,
                 new_id=new_id(),
                 lifetime=self._lifetime,
             )
