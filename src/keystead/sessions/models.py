@@ -12,6 +12,10 @@ from keystead.kernel.secrets import Secret
 RESET_PATH: Final = "/sign-in/reset"
 RESET_LIFETIME: Final = 3_600
 """Seconds for which the link to a new password is good."""
+TOO_MANY_CODES: Final = (
+    "Too many wrong codes were typed for this account within a day, so none is taken now. If it was not you who typed "
+    "them, somebody knows your password: choose another one. A passkey still lets you in."
+)
 SIGN_UP_PATH: Final = "/sign-up"
 SIGN_UP_LIFETIME: Final = 86_400
 """Seconds for which the link that proves an e-mail address is good."""
@@ -106,6 +110,14 @@ class Enrolled:
 
     recovery_codes: tuple[Secret, ...]
     signed_in: SignedIn | None
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """How often something happened of late, and since when in Unix seconds, or None for never."""
+
+    times: int
+    oldest: int | None
 
 
 @dataclass(frozen=True, slots=True)

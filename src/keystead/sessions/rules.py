@@ -20,9 +20,12 @@ STEP_LIFETIME: Final = 600
 """Seconds between the password and the second factor, at most."""
 STEP_TRIES: Final = 10
 """Wrong codes after which a sign-in begins anew with the password."""
+CODES_A_DAY: Final = 100
+"""Wrong codes that are let through for one account in a day, so that nobody who has the password goes through them."""
 LETTERS_AN_HOUR: Final = 5
 """Letters that strangers may cause to one address in an hour; the links of earlier ones are still good then."""
 HOUR: Final = 3_600
+DAY: Final = 86_400
 LONGEST_USER_AGENT: Final = 256
 _CLOCKS_DIFFER: Final = 60
 

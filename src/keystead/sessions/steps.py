@@ -20,10 +20,12 @@ from keystead.kernel.problems import Conflict, Forbidden, FormExpired, InvalidPa
 from keystead.kernel.secrets import STEP_PREFIX, Secret, is_opaque, keyed_hash, new_opaque
 from keystead.sessions import rules, store
 from keystead.sessions.beginnings import Beginnings
+from keystead.sessions.budget import CodeBudget
 from keystead.sessions.models import Enrolled, OpenStep, PasskeyQuestion, Refused, SignedIn, Step, Visit
 from keystead.wire.limiter import Limiter, limit_key_of_address
 
 NO_ORGANIZATION: Final = "You do not belong to an organization yet. Ask its owner to add you, then sign in again."
+_TYPED: Final = frozenset({"totp", "recovery-code"})
 _Shown = Callable[[Transaction, str], Awaitable[bool]]
 
 _log = logging.getLogger(__name__)
@@ -51,6 +53,7 @@ class SignInSteps:
         self._factors = factors
         self._limiter = limiter
         self._beginnings = beginnings
+        self._budget = CodeBudget(clock=clock)
 
     def fresh(self) -> Secret:
         """Return the secret of a step, drawn outside the transaction that keeps it."""
@@ -203,7 +206,8 @@ class SignInSteps:
     ) -> SignedIn | Refused:
         """Begin the session if what was shown is right; the step ends in the same transaction.
 
-        What is wrong is counted in the step, and for the account like a wrong password (W5).
+        What is wrong is counted in the step, and for the account like a wrong password (W5); codes that a person types
+        are counted over a day as well, whichever step and browser they come from. Passkeys cannot be guessed.
         """
         step = await self._find(text)
         if step is None or step.user_id is None:
@@ -211,6 +215,7 @@ class SignInSteps:
         if not charged:
             await self._charge(step.user_id, visit)
         fresh, known = self._beginnings.fresh(), step.user_id
+        typed = factor in _TYPED and not charged
 
         async def work(tx: Transaction) -> SignedIn | Refused:
             found = await tx.one(store.STEP_BY_HASH, {"secret_hash": self._hash(text)})
@@ -219,7 +224,11 @@ class SignInSteps:
                 return Refused.OVER
             if not await self._factors.has_any(tx, user.id):
                 return Refused.OVER
+            if typed:
+                await self._budget.check(tx, user.id)
             if not await shown(tx, user.id):
+                if typed:
+                    await self._budget.count(tx, user.id)
                 await self._count_wrong(tx, found.id)
                 return Refused.OVER if found.attempts + 1 >= rules.STEP_TRIES else Refused.WRONG
             memberships = await self._accounts.memberships_of(user.id, tx)

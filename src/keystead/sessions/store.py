@@ -2,13 +2,14 @@
 
 from typing import Final
 
-from sqlalchemy import bindparam, delete, func, select, update
+from sqlalchemy import BigInteger, bindparam, delete, func, literal_column, select, update
 
 from keystead.db import Command, Query, insert_into, upsert
 from keystead.db.identity import IDENTITY_COLUMNS, joined_to_identity
 from keystead.db.tables import session, sign_in_step, wrong_guess
 from keystead.sessions.models import (
     BrowserSession,
+    Counted,
     EndedSession,
     KeptSession,
     SessionHolder,
@@ -79,12 +80,14 @@ COUNT_WRONG: Final = Command(
 END_STEP: Final = Command(delete(sign_in_step).where(sign_in_step.c.id == bindparam("step_id")))
 END_STEPS_OF_USER: Final = Command(delete(sign_in_step).where(sign_in_step.c.user_id == bindparam("user_id")))
 
-# Letters to an address are counted where every node sees them, beside the wrong guesses.
-LETTERS: Final = Query(
-    select(func.coalesce(func.sum(wrong_guess.c.count), 0)).where(
-        wrong_guess.c.subject == bindparam("subject"), wrong_guess.c.window_start > bindparam("since")
-    ),
-    int,
+# Letters to an address and wrong codes of an account are counted where every node sees them, beside the wrong guesses.
+COUNTED: Final = Query(
+    select(
+        # The sum of whole numbers is a decimal one on PostgreSQL.
+        func.coalesce(func.sum(wrong_guess.c.count), literal_column("0")).cast(BigInteger).label("times"),
+        func.min(wrong_guess.c.window_start).label("oldest"),
+    ).where(wrong_guess.c.subject == bindparam("subject"), wrong_guess.c.window_start > bindparam("since")),
+    Counted,
 )
 
 # Only forward: batches of several processes may arrive out of order.
@@ -93,7 +96,7 @@ RECORD_USE: Final = Command(
     .where(session.c.id == bindparam("session_id"), session.c.last_used_at < bindparam("at"))
     .values(last_used_at=bindparam("at"))
 )
-COUNT_LETTER: Final = Command(
+COUNT: Final = Command(
     upsert(wrong_guess)
     .values({c.name: bindparam(c.name) for c in wrong_guess.c if c.name != "count"} | {"count": 1})
     .on_conflict_do_update(index_elements=["subject", "window_start"], set_={"count": wrong_guess.c.count + 1})

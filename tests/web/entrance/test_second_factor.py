@@ -4,6 +4,8 @@ import re
 
 import pytest
 
+from keystead.db import Command, insert_into
+from keystead.db.tables import wrong_guess
 from tests.account.nodes import Node
 from tests.support.installation import PUBLIC_URL
 from tests.support.pages import Page
@@ -84,6 +86,16 @@ async def test_what_is_wrong_is_told_at_its_field_and_is_not_kept(guest: Guest, 
         assert sentence in answer.words
         assert answer.form(field).values(field) == ("",)
     assert app.code not in answer.source
+
+
+async def test_after_too_many_wrong_codes_in_a_day_the_page_says_what_to_do(guest: Guest, app: App) -> None:
+    house = guest.node.house
+    row = {"subject": f"factor:{house.ada.id}", "window_start": house.clock.now(), "count": 100}
+    await house.run(Command(insert_into(wrong_guess)), {**row, "expires_at": house.clock.now() + 86_460})
+    answer = await show_code(guest, await guest.password(), app.code)
+    assert (answer.status, answer.path, guest.session) == (429, STEP, "")
+    assert "Too many wrong codes were typed for this account within a day" in answer.words
+    assert "choose another one. A passkey still lets you in. Codes are taken again in 25 hours." in answer.words
 
 
 async def test_the_cookie_of_the_step_is_guarded_and_goes_to_the_pages_of_signing_in_only(

@@ -9,13 +9,14 @@ from keystead.factors.models import NewTotp
 from keystead.kernel.problems import FormExpired, InvalidParameters, RateLimited, WrongSignIn
 from keystead.kernel.settings import Settings
 from keystead.sessions.cookies import STEP_COOKIE, clear_step_cookie, set_cookies
-from keystead.sessions.models import OpenStep, Refused, SignedIn
+from keystead.sessions.models import TOO_MANY_CODES, OpenStep, Refused, SignedIn
 from keystead.sessions.service import Sessions
 from keystead.web import views
 from keystead.web.entrance.asking import form_of, go_on, mistakes, over, visit_of, wait_of, with_next
 from keystead.web.entrance.models import ENROL_PATH, SECOND_FACTOR_PATH, Enrol, FirstCodes, SecondFactor
 from keystead.web.pages import html, local_path, query_value, see_other, signed_in
 from keystead.web.qr import qr_svg
+from keystead.web.render import wait_words
 
 _EMPTY = "Type the code."
 _WRONG = {
@@ -65,7 +66,7 @@ class SecondFactorPages:
         try:
             shown, begun = await self._shown(request, form)
         except RateLimited as problem:
-            return await self._ask(step, next_path, problem=wait_of(problem), status=problem.status, of=problem)
+            return await self._ask(step, next_path, problem=_wait(problem), status=problem.status, of=problem)
         if begun is Refused.OVER:
             return over(request, next_path)
         if isinstance(begun, SignedIn):
@@ -185,3 +186,10 @@ class SecondFactorPages:
             problem=problem,
         )
         return html(view, status, of.headers if of is not None else None)
+
+
+def _wait(problem: RateLimited) -> str:
+    """Say how long somebody has to wait, and what they can do meanwhile when it may take a day."""
+    if problem.detail != TOO_MANY_CODES:
+        return wait_of(problem)
+    return f"{problem.detail} Codes are taken again in {wait_words(int(problem.headers['Retry-After']))}."
