@@ -116,11 +116,11 @@ def _key_made(studio: Studio, profile: Profile) -> None:
 
 
 def _busy_hour(studio: Studio, profile: Profile) -> None:
-    """Let the last half hour have been as busy as hours are, the first time that somebody asks."""
+    """Let the last hour have been as busy as hours are, the first time that somebody asks."""
     studio.let_in(profile, ADA)
-    if studio.clock.now() < NOW + HOUR // 2:
+    if studio.clock.now() < NOW + HOUR:
         with Line(studio.device.base_url) as line:
-            for minute in range(30):
+            for minute in range(HOUR // MINUTE + 1):  # so that the minute of all other pictures is forgotten
                 for _ in range(20 + minute * 7 % 13):
                     line.get("/sign-in")
                 for _ in range(minute % 5 == 3):
