@@ -71,12 +71,13 @@ from keystead.tokens.followers import Followers
 from keystead.tokens.revocations import RevocationFeed
 from keystead.tokens.routes import KeySetRoutes, RevocationRoutes
 from keystead.tokens.service import SigningKeys, Tokens
-from keystead.web.house import Rooms, pages
+from keystead.web.house import Rooms, page_routes
 from keystead.web.pages import ProblemPages
 from keystead.wire.answers import answer, surface_of
 from keystead.wire.caller import caller_of
 from keystead.wire.limiter import Limiter
 from keystead.wire.methods import allowed_methods
+from keystead.wire.naming import named
 
 CHANGES_EVERY = 1
 """Seconds between two looks at the feed of changes, beside the look that each request with a credential takes."""
@@ -293,9 +294,8 @@ def _build_pages_and_apis(services: Services, page: ProblemPages, last_use: Last
     app.include_router(SessionRoutes(services.sessions, public_url=settings.public_url).router())
     app.include_router(KeySetRoutes(services.tokens, signing_key_lead=settings.signing_key_lead).router())
     app.include_router(MetadataRoutes(settings.public_url).router())
-    for some in pages(_rooms(services, history)):
-        app.include_router(some.router())
-    app.mount("/account", build_account_api(services, page))
+    app.mount("/account", build_account_api(services, page))  # before the many pages, which programs do not ask for
+    app.router.routes.extend(page_routes(_rooms(services, history)))
     _document(app)
     return app
 
@@ -354,6 +354,7 @@ def build_account_api(services: Services, page: ProblemPages) -> FastAPI:
 
 def _new_app(page: ProblemPages, **options: Any) -> FastAPI:
     app = FastAPI(version=__version__, docs_url=None, redoc_url=None, redirect_slashes=False, **options)
+    app.router.routes[:] = named(app.router.routes)  # the document's own
 
     def told(request: Request, problem: Problem) -> Response:
         path = request.scope.get("root_path", "") + request.scope["path"].removeprefix(

@@ -1,9 +1,10 @@
 """Every address of the server, read from its wiring, so that a new one joins the tests by itself."""
 
+import inspect
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +17,7 @@ from keystead.app import build_application, open_services
 from keystead.gate.hot import SESSION, VERIFY
 from keystead.gate.operations import PATHS
 from keystead.kernel.clock import SystemClock
+from keystead.kernel.ids import new_id
 from keystead.kernel.settings import Settings
 from keystead.wire.forms import FORM
 
@@ -26,7 +28,8 @@ JSON: Final = "application/json"
 class Endpoint:
     """A method at an address. ``reads`` is the media type of its body, empty when it has none.
 
-    ``members`` are the names of the body's members or fields; ``guarded`` says that a route asks for a permission.
+    ``members`` are the names of the body's members or fields; ``guarded`` says that a route asks for a permission;
+    ``page`` says that it is a page for people, which is in no OpenAPI document.
     """
 
     method: str
@@ -34,6 +37,7 @@ class Endpoint:
     reads: str = ""
     members: tuple[str, ...] = ()
     guarded: bool = False
+    page: bool = False
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
@@ -48,12 +52,13 @@ class Endpoint:
         return re.sub(r"{(\w+)}", lambda match: values[match[1]], self.path)
 
 
-_PAGE_FIELDS: Final = {
-    "/sign-in": ("username", "password", "next"),
-    "/sign-out": ("form_token",),
-    "/getServiceKeys/device": ("form_token", "user_code", "organization", "decision"),
-}
-"""The fields of the pages' forms, which no OpenAPI document describes."""
+_FIELD: Final = re.compile(r"""form(?:\.get\(|\[)"(\w+)\"""")
+_PAGES: Final = "keystead.web."
+
+
+def values_of(everything: Iterable[Endpoint], known: Mapping[str, str]) -> dict[str, str]:
+    """Return a value for each parameter of a path: one that is known, or the id of nothing."""
+    return {**{name: new_id() for one in everything for name in one.parameters}, **known}
 
 
 @cache
@@ -66,25 +71,37 @@ def endpoints(furnished: Path, scratch: Path) -> tuple[Endpoint, ...]:
         inner: Any = gate._inner
         documents = list(_documents(inner))
         paths = documents[0][1]["paths"]
-        direct = [(method.upper(), path, False) for path in gate._direct for method in paths[path]]
-        found = [*_walk(inner.routes, ""), *direct]
-        found += [("GET", path, path in {SESSION, VERIFY}) for path in (SESSION, VERIFY, *sorted(PATHS))]
-        return tuple(_described(method, path, guarded, documents) for method, path, guarded in found)
+        direct = [Endpoint(method.upper(), path) for path in gate._direct for method in paths[path]]
+        own = [Endpoint("GET", path, guarded=path in {SESSION, VERIFY}) for path in (SESSION, VERIFY, *sorted(PATHS))]
+        return tuple(_described(one, documents) for one in (*_walk(inner.routes, ""), *direct, *own))
     finally:
         services.close()
 
 
-def _walk(routes: Iterable[BaseRoute], prefix: str) -> Iterator[tuple[str, str, bool]]:
+def _walk(routes: Iterable[BaseRoute], prefix: str) -> Iterator[Endpoint]:
     for route in routes:
         if isinstance(route, Mount):
             yield from _walk(route.routes, prefix + route.path)
-        elif isinstance(route, APIRoute):
-            for method in sorted(route.methods or ()):
-                yield method, prefix + route.path, _asks_for_permission(route.dependant)
         elif isinstance(route, Route):
-            yield "GET", prefix + route.path, False
+            guarded = isinstance(route, APIRoute) and _asks_for_permission(route.dependant)
+            page = is_page(route)
+            for method in sorted((route.methods or {"GET"}) - {"HEAD"}):
+                members = _fields_of(route.endpoint) if page and method == "POST" else ()
+                yield Endpoint(method, prefix + route.path, FORM if members else "", members, guarded, page)
         else:  # FastAPI keeps the routers that were included as they are
             yield from _walk(route.original_router.routes, prefix)  # type: ignore[attr-defined]
+
+
+def is_page(route: Route) -> bool:
+    """Tell whether a route leads to a page, or to what pages are made of."""
+    return str(route.endpoint.__module__).startswith(_PAGES)
+
+
+@cache
+def _fields_of(handler: Callable[..., Any]) -> tuple[str, ...]:
+    """Return the fields of a page's form, which no document describes: those that its module reads."""
+    found = _FIELD.findall(inspect.getsource(inspect.getmodule(handler) or handler))
+    return tuple(sorted({"form_token", *found}))
 
 
 def _asks_for_permission(dependant: Dependant) -> bool:
@@ -101,17 +118,14 @@ def _documents(inner: Any) -> Iterator[tuple[str, dict[str, Any]]]:
             yield route.path, route.app.openapi()  # type: ignore[attr-defined]
 
 
-def _described(method: str, path: str, guarded: bool, documents: list[tuple[str, dict[str, Any]]]) -> Endpoint:
+def _described(one: Endpoint, documents: list[tuple[str, dict[str, Any]]]) -> Endpoint:
     for prefix, document in documents:
-        operation = document["paths"].get(path.removeprefix(prefix), {}).get(method.lower())
-        if operation is not None and path.startswith(prefix):
+        operation = document["paths"].get(one.path.removeprefix(prefix), {}).get(one.method.lower())
+        if operation is not None and one.path.startswith(prefix):
             content = operation.get("requestBody", {}).get("content", {})
             for media, said in content.items():
-                return Endpoint(method, path, media, tuple(_schema(said["schema"], document)["properties"]), guarded)
-            return Endpoint(method, path, guarded=guarded)
-    if method == "POST":
-        return Endpoint(method, path, FORM, _PAGE_FIELDS[path], guarded)
-    return Endpoint(method, path, guarded=guarded)
+                return replace(one, reads=media, members=tuple(_schema(said["schema"], document)["properties"]))
+    return one
 
 
 def _schema(schema: dict[str, Any], document: dict[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,10 @@ from pathlib import Path
 import httpx
 import pytest
 
+from keystead.gate.hot import SESSION, VERIFY
+from keystead.gate.operations import PATHS
 from keystead.gate.request_log import RequestLog
+from tests.gate.endpoints import endpoints
 from tests.gate.serving import Furnished, Serving, furnished_server
 from tests.support.clock import ManualClock
 
@@ -163,6 +166,24 @@ def test_no_line_is_lost_when_a_busy_server_stops(furnished: Furnished, tmp_path
         server.stop()
         told = [json.loads(line) for line in server.log_text().splitlines()]
     assert sorted(entry["request_id"] for entry in told if entry.get("path") == "/getServiceKeys/token") == sorted(ids)
+
+
+def test_every_address_is_told_by_its_template_and_never_with_what_stands_in_its_place(
+    furnished: Furnished, tmp_path: Path
+) -> None:
+    typed = "kss_typed_into_an_address"
+    asked: dict[str, str] = {}
+    with furnished_server(furnished, tmp_path, {}) as server:
+        for one in endpoints(furnished.data, tmp_path / "endpoints"):
+            if one.path not in {SESSION, VERIFY, *PATHS}:  # which are counted and not told of
+                address = server.url + one.at(dict.fromkeys(one.parameters, typed))
+                asked[httpx.request(one.method, address).headers["x-request-id"]] = one.path
+        server.stop()
+        assert typed not in server.log_text()
+        entries = [json.loads(line) for line in server.log_text().splitlines()]
+    told = {entry["request_id"]: entry["path"] for entry in entries if entry["event"] == "request"}
+    assert {path: told.get(request_id) for request_id, path in asked.items()} == {path: path for path in asked.values()}
+    assert len(set(asked.values())) > 80
 
 
 def test_the_setting_log_level_silences_the_lines(furnished: Furnished, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from fastapi import APIRouter
+from starlette.routing import BaseRoute
 
 from keystead.accounts.service import Accounts
 from keystead.audit.service import AuditLog
@@ -54,6 +55,7 @@ from keystead.web.settings.security import SecurityPages
 from keystead.web.settings.sessions import SessionPages
 from keystead.web.settings.tokens import TokenPages
 from keystead.wire.limiter import Limiter
+from keystead.wire.naming import named
 
 
 class Pages(Protocol):
@@ -87,6 +89,11 @@ class Rooms:
     recovery: Recovery
     sign_ups: SignUps
     history: History
+
+
+def page_routes(rooms: Rooms) -> list[BaseRoute]:
+    """Return the routes of every page, in order. They are added as they are: a router that is included hides them."""
+    return named(route for some in pages(rooms) for route in some.router().routes)
 
 
 def pages(rooms: Rooms) -> list[Pages]:

@@ -21,11 +21,10 @@ PATH = "/settings/operator/health"
 
 def page_of(node: Node) -> HealthPages:
     """Return the page of the application behind a node."""
-    for included in node.http._transport.app._inner.routes:  # type: ignore[attr-defined]
-        for route in getattr(getattr(included, "original_router", None), "routes", ()):
-            if route.path == PATH:
-                found: HealthPages = route.endpoint.__self__
-                return found
+    for route in node.http._transport.app._inner.routes:  # type: ignore[attr-defined]
+        if getattr(route, "path", "") == PATH:
+            found: HealthPages = route.endpoint.__self__
+            return found
     raise LookupError(PATH)
 
 

@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
+from starlette.routing import Route
+
 from tests.account.nodes import Node
 from tests.web.settings.visiting import Visit
 
@@ -13,12 +15,10 @@ NOBODY = "01890000-0000-7000-8000-000000000000"
 def routes(node: Node, under: str) -> Iterator[tuple[str, str]]:
     """Yield method and path of each route; parts of a path that are not fixed stand in braces."""
     transport: Any = node.http._transport
-    routers = (each.original_router for each in transport.app._inner.routes if hasattr(each, "original_router"))
-    for router in routers:
-        for route in router.routes:
-            if route.path.startswith(under):
-                for method in sorted(route.methods - {"HEAD"}):
-                    yield method, route.path
+    for route in transport.app._inner.routes:
+        if isinstance(route, Route) and route.path.startswith(under):
+            for method in sorted((route.methods or set()) - {"HEAD"}):
+                yield method, route.path
 
 
 def filled(path: str, value: str) -> str:
