@@ -3,17 +3,23 @@
 import gzip
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import httpx
 import pytest
 
+from keystead.app import Services
 from keystead.kernel.ids import new_id
+from keystead.kernel.scopes import Role
+from keystead.kernel.secrets import Secret
 from tests.gate.conftest import Ring
-from tests.gate.endpoints import JSON, Endpoint, endpoints
-from tests.gate.serving import Furnished, ask, dump
-from tests.support.server import KeysteadServer
+from tests.gate.endpoints import JSON, Endpoint, endpoints, values_of
+from tests.gate.serving import Furnished, ask, dump, in_process
+from tests.support.browser import Browser
+from tests.support.server import KeysteadServer, Person
 from tests.wire.shapes import check_refusal
 
 HOSTILE_FORMS: dict[str, tuple[str, set[int] | None]] = {
@@ -74,6 +80,9 @@ WELL = {"amount_cents": 500, "platform": {}, "expires_in": 60, "overlap_seconds"
 """Values that fit, where a text does not."""
 FITS = {("expires_in", "null")}
 """What is right after all: null says the same as leaving it out."""
+PAGE_REFUSES = {400, 403, 404, 405, 422}
+"""What a page answers to such a path; its forms are sent without their token."""
+ROOT = Person("root", "a gardener under every hill", "root@example.com", "owner")
 MAY_SUCCEED = {"/getServiceKeys/register"}
 """Registering stores nothing, so it may take what another endpoint has to refuse."""
 
@@ -90,12 +99,12 @@ def readers(everything: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
 
 
 @pytest.fixture(scope="module")
-def ids(gate: KeysteadServer, ring: Ring) -> dict[str, str]:
-    """Give values for the parameters of paths: an app and a key of acme."""
+def ids(gate: KeysteadServer, ring: Ring, furnished: Furnished, everything: tuple[Endpoint, ...]) -> dict[str, str]:
+    """Give values for the parameters of paths: an app and a key of acme, and ids of nothing."""
     app_id = ask(gate.data, "SELECT app_id FROM api_key ORDER BY id LIMIT 1")[0]
     key_id = ask(gate.data, "SELECT id FROM api_key ORDER BY id LIMIT 1")[0]
-    found = {"app_id": app_id, "api_key_id": key_id, "code": "internal", "name": "keystead.css"}
-    return {**found, **dict.fromkeys(("token_id", "session_id", "device_id"), new_id())}
+    known = {"app_id": app_id, "api_key_id": key_id, "app": app_id, "key": key_id, "user": furnished.bob}
+    return values_of(everything, {**known, "code": "internal", "name": "keystead.css"})
 
 
 @pytest.fixture(autouse=True)
@@ -104,6 +113,26 @@ def nothing_changes(gate: KeysteadServer, ring: Ring) -> Iterator[Path]:
     before = dump(gate.data)
     yield gate.data
     assert dump(gate.data) == before
+
+
+@pytest.fixture(scope="module")
+def ring(ring: Ring, gate: KeysteadServer) -> Ring:
+    """Give ada's credentials, but the session of an owner who also operates the installation and sees every page."""
+
+    async def work(services: Services) -> None:
+        await services.accounts.create_user(
+            username=ROOT.username,
+            email=ROOT.email,
+            organization="acme",
+            role=Role.OWNER,
+            password=Secret(ROOT.password),
+            platform_admin=True,
+        )
+
+    in_process(gate.data, gate.url, work)
+    with Browser(gate.url) as browser:
+        browser.sign_in(ROOT.username, ROOT.password)
+        return replace(ring, session=browser.cookies["cloud.sso"].value)
 
 
 def credential(one: Endpoint, ring: Ring) -> dict[str, str]:
@@ -310,10 +339,11 @@ def test_no_path_however_twisted_is_more_than_refused(
         for parameter in one.parameters:
             for segment in (*HOSTILE_SEGMENTS, new_id(), new_id().upper()):
                 path = one.at({**ids, parameter: segment})
-                body = json.dumps({name: WELL.get(name, "x") for name in one.members}).encode()
-                headers = {"Content-Type": JSON, **credential(one, ring)}
+                told = {name: WELL.get(name, "x") for name in one.members}
+                body = json.dumps(told) if one.reads == JSON else urlencode(told)
+                headers = {"Content-Type": one.reads, **credential(one, ring)} if one.reads else credential(one, ring)
                 answer = http.request(one.method, path, content=body if one.members else None, headers=headers)
-                check(answer, one, segment, {400, 404, 405, 422})
+                check(answer, one, segment, PAGE_REFUSES if one.page else {400, 404, 405, 422})
                 tried += 1
     assert tried > 50
 

@@ -10,7 +10,7 @@ import pytest
 from keystead.kernel.ids import new_id
 from keystead.wire.forms import FORM
 from tests.gate.conftest import Ring
-from tests.gate.endpoints import JSON, Endpoint, endpoints
+from tests.gate.endpoints import JSON, Endpoint, endpoints, values_of
 from tests.gate.serving import Furnished, ask, dump, furnished_server, new_key, new_token
 from tests.support.browser import Browser
 from tests.support.device import CLI_SCOPE, DeviceClient
@@ -29,6 +29,24 @@ PUBLIC = {
     "POST /getServiceKeys/device/code": "stores a request that only a person can approve",
     "POST /getServiceKeys/token": "the code or token in the body is the credential",
     "POST /getServiceKeys/token/revoke": "the token in the body is the credential",
+    "GET /sign-in/second-factor": "asks for the code of somebody whose password was right",
+    "POST /sign-in/second-factor": "is how one becomes somebody",
+    "GET /sign-in/enrol": "shows a new secret to somebody whose password was right",
+    "POST /sign-in/enrol": "is how one becomes somebody",
+    "GET /sign-in/passkey": "the question for a passkey",
+    "POST /sign-in/passkey": "is how one becomes somebody",
+    "GET /sign-in/forgot": "the form",
+    "POST /sign-in/forgot": "sends a letter to the address that the account has, and says the same of every address",
+    "GET /sign-in/reset/{token}": "the link in the letter is the credential",
+    "POST /sign-in/reset/{token}": "the link in the letter is the credential",
+    "GET /sign-up": "the form",
+    "POST /sign-up": "sends a letter, where the operator lets people sign up",
+    "GET /sign-up/{link}": "the link in the letter is the credential",
+    "POST /sign-up/{link}": "the link in the letter is the credential",
+    "GET /invitation": "the invitation that the browser's cookie holds",
+    "GET /invitation/{link}": "the link in the letter is the credential",
+    "POST /invitation/{link}/accept": "the link is the credential; with a session it needs the form's token",
+    "POST /invitation/{link}/join": "the link in the letter is the credential",
     "GET /problems": "documentation",
     "GET /problems/{code}": "documentation",
     "GET /static/{name}": "files of the pages",
@@ -58,7 +76,7 @@ def everything(furnished: Furnished, tmp_path_factory: pytest.TempPathFactory) -
 
 
 @pytest.fixture(scope="module")
-def ids(site: KeysteadServer) -> dict[str, str]:
+def ids(site: KeysteadServer, everything: tuple[Endpoint, ...]) -> dict[str, str]:
     """Give an app and a key of acme, and a short-term token, a session and a device of ada's."""
     key_id, _ = new_key(site.data, site.url, "ada")
     new_token(site.data, site.url, "ada")
@@ -72,7 +90,7 @@ def ids(site: KeysteadServer) -> dict[str, str]:
     found["app_id"] = ask(site.data, "SELECT app_id FROM api_key WHERE id = ?", key_id)[0]
     for name, table in (("token_id", "short_term_token"), ("session_id", "session"), ("device_id", "oauth_grant")):
         found[name] = ask(site.data, f"SELECT id FROM {table} ORDER BY id DESC LIMIT 1")[0]  # noqa: S608
-    return found
+    return values_of(everything, found)
 
 
 def claims(furnished: Furnished) -> dict[str, str | int]:
@@ -107,9 +125,29 @@ def claims(furnished: Furnished) -> dict[str, str | int]:
 
 
 def test_every_address_asks_for_a_permission_or_is_public_on_purpose(everything: tuple[Endpoint, ...]) -> None:
-    unguarded = {str(one) for one in everything if not one.guarded}
+    unguarded = {str(one) for one in everything if not one.guarded and not asks_to_sign_in(one)}
     assert unguarded - set(PUBLIC) == set(), "an address is public that nobody meant to be"
     assert set(PUBLIC) - {str(one) for one in everything} == set(), "the list names an address that is gone"
+
+
+def asks_to_sign_in(one: Endpoint) -> bool:
+    """Tell whether an address is a page of settings, which the next test asks."""
+    return one.page and one.path.startswith("/settings")
+
+
+def test_every_page_of_settings_sends_to_the_sign_in_page_whoever_is_not_signed_in(
+    site: KeysteadServer, everything: tuple[Endpoint, ...], ids: dict[str, str], furnished: Furnished
+) -> None:
+    tried = 0
+    for one in everything:
+        if asks_to_sign_in(one):
+            for cookie in ({}, {"Cookie": "cloud.sso=x"}, {"Cookie": "cloud.sso=kss_" + "a" * 45}):
+                body = claims(furnished) if one.reads else None
+                answer = httpx.request(one.method, site.url + one.at(ids), data=body, headers=cookie)
+                assert answer.status_code == 303, str(one)
+                assert answer.headers["location"].startswith("/sign-in?next=%2Fsettings"), str(one)
+                tried += 1
+    assert tried > 200
 
 
 def test_every_address_that_asks_for_a_permission_is_401_without_a_credential(
