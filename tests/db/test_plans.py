@@ -64,10 +64,13 @@ ANSWERS_A_LIST: Final = {
     "keys.store.KEYS_OF_USER",
     "keys.use.USES_OF_MEMBER",
     "keys.use.USES_OF_ORGANIZATION",
+    "oauth.connected._REUSES",  # a month of what one person did, by the index of the audit log
+    "oauth.connected.DEVICES_EVERYWHERE",
     "oauth.connected.DEVICES_OF",
     "oauth.store.DELETE_GRANTS_OF_CLIENT",
     "oauth.store.DELETE_GRANTS_OF_USER_IN",
     "oauth.store.GUESSES",
+    "oauth.switching.APPROVED_CLIENTS",  # and the grants of each client that it names
     "organizations.store.ANOTHER_OWNER",
     "organizations.store.INVITATIONS",
     "organizations.store.MEMBERS",
@@ -75,7 +78,11 @@ ANSWERS_A_LIST: Final = {
     "organizations.store.USERS",
     "sessions.ending.END_IN",
     "sessions.ending.END_WITH_PASSWORD_ALONE",
+    "sessions.store.COUNTED",  # the minutes of a day
     "sessions.store.END_ALL_OF_USER",
+    "sessions.store.END_OTHERS_OF_USER",
+    "sessions.store.END_STEPS_OF_USER",
+    "sessions.store.SESSIONS_EVERYWHERE",
     "sessions.store.SESSIONS_OF",
     "tokens.ending.REMOVE_OF_USER",
     "tokens.ending.REMOVE_OF_USER_IN",
@@ -87,9 +94,9 @@ ANSWERS_A_LIST: Final = {
     "tokens.store.COUNT_REVOKED",
     "tokens.store.REMOVE_OF_CLIENT",
     "tokens.store.REMOVE_OF_GRANT",
-    "tokens.store.REVOKED_TOKENS",
     "tokens.store.REVOKE_OF_CLIENT",
     "tokens.store.REVOKE_OF_GRANT",
+    "tokens.store.REVOKED_TOKENS",
     "tokens.store.SHORT_TERM_TOKENS",
 }
 """What looks for several rows, by an index that leads to them. Everything else looks for one row at a time."""
@@ -115,10 +122,12 @@ SORTS: Final = READS_ALL | {
     "keys.store.KEYS_OF_MEMBER",
     "keys.store.KEYS_OF_ORGANIZATION",
     "keys.store.KEYS_OF_USER",
+    "oauth.connected.DEVICES_EVERYWHERE",
     "oauth.connected.DEVICES_OF",
     "organizations.store.INVITATIONS",
     "organizations.store.MEMBERS",
     "organizations.store.USERS",
+    "sessions.store.SESSIONS_EVERYWHERE",
     "sessions.store.SESSIONS_OF",
     "tokens.store.SHORT_TERM_TOKENS",
 }
