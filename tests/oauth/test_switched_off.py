@@ -30,7 +30,7 @@ async def switch(house: Installation, client: str, *, off: bool) -> None:
 
 
 async def listed(house: Installation) -> dict[str, ListedClient]:
-    return {one.id: one for one in await house.services.oauth.clients.all_clients()}
+    return {one.id: one for one in await house.services.oauth.clients.all_clients(await operator(house))}
 
 
 @pytest.mark.parametrize("built_in", [True, False])
@@ -150,3 +150,10 @@ async def test_nobody_but_an_operator_switches_and_nothing_that_is_not_ours_is_s
             with pytest.raises(NotFound):
                 await act(unknown, root, ADDRESS)
     assert (await listed(house))[BUILT_IN].switched_off_at is None
+
+
+async def test_nobody_but_an_operator_lists_the_clients(house: Installation) -> None:
+    clients = house.services.oauth.clients
+    with pytest.raises(Forbidden):
+        await clients.all_clients(await operator(house, platform_admin=0))
+    assert BUILT_IN in [one.id for one in await clients.all_clients(await operator(house))]

@@ -10,18 +10,20 @@ from tests.organizations.company import ADDRESS, Company
 
 
 async def names(company: Company, search: str = "", after: str = "") -> list[str]:
-    return [one.name for one in (await company.organizations.all_organizations(search, after)).items]
+    found = await company.organizations.all_organizations(await company.operator(), search, after)
+    return [one.name for one in found.items]
 
 
 async def users(company: Company, search: str = "", after: str = "") -> list[str]:
-    return [one.username for one in (await company.organizations.all_users(search, after)).items]
+    found = await company.organizations.all_users(await company.operator(), search, after)
+    return [one.username for one in found.items]
 
 
 async def test_an_operator_sees_every_organization_with_its_members_and_keys(company: Company) -> None:
     app = await company.app()
     for _ in range(2):
         await company.key(app, "bob")
-    found = {one.name: one for one in (await company.organizations.all_organizations()).items}
+    found = {one.name: one for one in (await company.organizations.all_organizations(await company.operator())).items}
     assert {name: (one.members, one.keys) for name, one in found.items()} == {
         "acme": (6, 2),
         "desk": (1, 0),
@@ -32,7 +34,7 @@ async def test_an_operator_sees_every_organization_with_its_members_and_keys(com
 
 async def test_an_operator_sees_every_user_with_what_matters(company: Company) -> None:
     await company.disable("ben")
-    found = {one.username: one for one in (await company.organizations.all_users()).items}
+    found = {one.username: one for one in (await company.organizations.all_users(await company.operator())).items}
     assert list(found) == sorted(found) == ["ada", "alan", "amy", "ben", "bob", "eve", "olga", "root"]
     assert [name for name, one in found.items() if one.platform_admin] == ["root"]
     assert [name for name, one in found.items() if one.disabled_at is not None] == ["ben"]
@@ -73,7 +75,7 @@ async def test_long_lists_come_in_parts_without_gaps(company: Company) -> None:
     seen, after = [], ""
     parts = 0
     while True:
-        part = await company.organizations.all_organizations("org-", after)
+        part = await company.organizations.all_organizations(operator, "org-", after)
         seen += [one.name for one in part.items]
         parts += 1
         if not part.after:
@@ -101,6 +103,8 @@ async def test_nobody_but_an_operator_manages_users_and_organizations(company: C
     for name in ("ada", "alan", "bob"):
         somebody = await company.principal(name)
         for act in (
+            rooms.all_organizations(somebody),
+            rooms.all_users(somebody),
             rooms.disable_user(somebody, ben, ADDRESS),
             rooms.enable_user(somebody, ben, ADDRESS),
             rooms.reset_link(somebody, ben, ADDRESS),

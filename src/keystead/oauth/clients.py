@@ -78,8 +78,12 @@ class Clients:
 
     # What operators manage
 
-    async def all_clients(self) -> list[ListedClient]:
-        """Return what is built in, then what somebody approved or an operator switched off, the newest first."""
+    async def all_clients(self, principal: Principal) -> list[ListedClient]:
+        """Return what is built in, then what somebody approved or an operator switched off, the newest first.
+
+        Raises Forbidden unless an operator asks.
+        """
+        _check_operates(principal)
         now = self._clock.now()
         approved = await self._db.all(switching.APPROVED_CLIENTS, {"now": now, "most": MOST_LISTED})
         found = {one.id: one for one in approved}
@@ -129,8 +133,7 @@ class Clients:
             raise UnauthorizedClient()
 
     def _check_operator(self, client_id: str, principal: Principal) -> None:
-        if not principal.identity.platform_admin:
-            raise Forbidden("Only operators of this installation may do this.")
+        _check_operates(principal)
         try:
             self.read(client_id)
         except InvalidClient:
@@ -155,6 +158,11 @@ class Clients:
 
     async def _generation(self, reader: Reader, fingerprint: str) -> int:
         return await reader.one(store.GENERATION_OF, {"fingerprint": fingerprint}) or 0
+
+
+def _check_operates(principal: Principal) -> None:
+    if not principal.identity.platform_admin:
+        raise Forbidden("Only operators of this installation may do this.")
 
 
 def _client(client_id: str, description: Description) -> Client:

@@ -17,16 +17,23 @@ T = TypeVar("T")
 
 
 class People(Desk):
-    """Organizations and users, whichever they are. Who may see the lists is asked by their pages."""
+    """Organizations and users, whichever they are, for operators and nobody else."""
 
-    async def all_organizations(self, search: str = "", after: str = "") -> Listing[ListedOrganization]:
-        """Return 40 organizations by name, those whose names hold ``search``; ``after`` goes on with a list."""
+    async def all_organizations(
+        self, principal: Principal, search: str = "", after: str = ""
+    ) -> Listing[ListedOrganization]:
+        """Return 40 organizations by name, those whose names hold ``search``; ``after`` goes on with a list.
+
+        Raises Forbidden.
+        """
+        rules.check_operates(principal)
         asked = {"pattern": rules.like(search), "after": rules.typed(after), "most": PAGE + 1}
         found = await self._db.all(store.ORGANIZATIONS, asked)
         return _listing(found, found[PAGE - 1].name if len(found) > PAGE else "")
 
-    async def all_users(self, search: str = "", after: str = "") -> Listing[ListedUser]:
-        """Return 40 users by user name, those whose user name or e-mail address holds ``search``."""
+    async def all_users(self, principal: Principal, search: str = "", after: str = "") -> Listing[ListedUser]:
+        """Return 40 users by user name, those whose user name or e-mail address holds ``search``. Raises Forbidden."""
+        rules.check_operates(principal)
         asked = {"pattern": rules.like(search), "after": rules.typed(after), "most": PAGE + 1}
         found = await self._db.all(store.USERS, asked)
         return _listing(found, found[PAGE - 1].username if len(found) > PAGE else "")

@@ -68,7 +68,7 @@ class ClientPages:
         visitor = operator(self._frames, request)
         if isinstance(visitor, Response):
             return visitor
-        found = await self._clients.all_clients()
+        found = await self._clients.all_clients(visitor.principal)
         some = part(request, PATH, found, lambda one: (one.name, one.platform, one.id))
         return page(
             ClientsPage(
@@ -122,7 +122,8 @@ class ClientPages:
         if isinstance(visitor, Response):
             return visitor
         wanted = path_text(request, "client")
-        client = next((one for one in await self._clients.all_clients() if one.id == wanted), None)
+        found = await self._clients.all_clients(visitor.principal)
+        client = next((one for one in found if one.id == wanted), None)
         if client is None:
             raise NotFound(_NONE)
         on = f" on {client.platform}" if client.platform else ""

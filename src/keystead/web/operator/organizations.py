@@ -142,7 +142,7 @@ class OrganizationPages:
         self, visitor: Visitor, name: str = "", display_name: str = "", problem: Problem | None = None
     ) -> OrganizationsPage:
         search, after = searched(visitor.request)
-        found = await self._organizations.all_organizations(search, after)
+        found = await self._organizations.all_organizations(visitor.principal, search, after)
         said = {} if problem is None else messages(problem) or {"name": problem.detail}
         return OrganizationsPage(
             product_name=self._frames.product_name,

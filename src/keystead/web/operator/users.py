@@ -132,7 +132,7 @@ class UserPages:
         if isinstance(visitor, Response):
             return visitor
         search, after = searched(request)
-        found = await self._organizations.all_users(search, after)
+        found = await self._organizations.all_users(visitor.principal, search, after)
         return page(
             UsersPage(
                 product_name=self._frames.product_name,
