@@ -185,12 +185,9 @@ def _operator(rooms: Rooms, frames: Frames) -> list[Pages]:
         ),
         UserPages(
             frames=frames,
-            db=rooms.db,
-            audit=rooms.audit,
             accounts=rooms.accounts,
             organizations=rooms.organizations,
             factors=rooms.factors,
-            sessions=rooms.sessions,
             mailer=rooms.mailer,
             settings=rooms.settings,
         ),

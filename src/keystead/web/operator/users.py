@@ -8,17 +8,13 @@ from starlette.responses import Response
 
 from keystead.accounts.models import User
 from keystead.accounts.service import Accounts
-from keystead.audit.service import AuditLog
-from keystead.db import Database, Transaction
 from keystead.factors.service import Factors
-from keystead.kernel.problems import Conflict, NotFound
-from keystead.kernel.secrets import Secret
+from keystead.kernel.problems import NotFound
 from keystead.kernel.settings import Settings
 from keystead.mail.letters import second_factor_changed
 from keystead.mail.service import Mailer
 from keystead.organizations.models import ListedUser
 from keystead.organizations.service import Organizations
-from keystead.sessions.service import Sessions
 from keystead.web.asking import operator, page_url, path_id, searched
 from keystead.web.frame import DONE, OPERATOR, SETTINGS, Confirm, Frames, SettingsPage, done, page
 from keystead.web.settings.shown_once import ShownOnce
@@ -91,23 +87,17 @@ class UserPages:
         self,
         *,
         frames: Frames,
-        db: Database,
-        audit: AuditLog,
         accounts: Accounts,
         organizations: Organizations,
         factors: Factors,
-        sessions: Sessions,
         mailer: Mailer,
         settings: Settings,
     ) -> None:
         """Make links of ``settings.public_url``."""
         self._frames = frames
-        self._db = db
-        self._audit = audit
         self._accounts = accounts
         self._organizations = organizations
         self._factors = factors
-        self._sessions = sessions
         self._mailer = mailer
         self._public_url = settings.public_url
 
@@ -235,20 +225,7 @@ class UserPages:
             return visitor
         await visitor.form()
         user = await self._user(request)
-        if user.disabled_at is not None:
-            raise Conflict("A disabled user cannot choose a password. Enable the user first.")
-
-        async def work(tx: Transaction) -> None:
-            await self._audit.record(
-                tx,
-                "user:reset-link",
-                actor_id=visitor.principal.identity.user_id,
-                target=user.id,
-                address=visitor.address,
-            )
-
-        await self._db.write(work)
-        url = Secret(self._public_url + await self._sessions.reset_link(user))
+        url = await self._organizations.reset_link(visitor.principal, user.id, visitor.address)
         return page(
             ShownOnce(
                 product_name=self._frames.product_name,
