@@ -70,7 +70,8 @@ from keystead.tokens.account import TokenRoutes
 from keystead.tokens.followers import Followers
 from keystead.tokens.revocations import RevocationFeed
 from keystead.tokens.routes import KeySetRoutes, RevocationRoutes
-from keystead.tokens.service import SigningKeys, Tokens
+from keystead.tokens.service import Tokens
+from keystead.tokens.signing_keys import SigningKeys
 from keystead.web.house import Rooms, page_routes
 from keystead.web.pages import ProblemPages
 from keystead.wire.answers import answer, surface_of

@@ -18,7 +18,8 @@ from keystead.kernel.scopes import Role
 from keystead.kernel.settings import Settings
 from keystead.tokens.followers import Followers
 from keystead.tokens.revocations import RevocationFeed
-from keystead.tokens.service import SigningKeys, Tokens
+from keystead.tokens.service import Tokens
+from keystead.tokens.signing_keys import SigningKeys
 from tests.support.clock import ManualClock
 from tests.support.engine import OpenDatabase, open_database, open_keys
 

@@ -11,7 +11,7 @@ from keystead.gate.transport import Arrival, Network, address_within, was_forwar
 from keystead.kernel.problems import NotFound, Problem
 from keystead.oauth.service import OAuth
 from keystead.tokens.revocations import RevocationFeed
-from keystead.tokens.service import SigningKeys
+from keystead.tokens.signing_keys import SigningKeys
 from keystead.wire.answers import Answer
 from keystead.wire.asgi import Scope
 from keystead.wire.limiter import Limiter

@@ -14,7 +14,7 @@ from keystead.tokens import store
 from keystead.tokens.cursors import BEGINNING, Cursor, Place, read_cursor, write_cursor
 from keystead.tokens.followers import Followers
 from keystead.tokens.models import REVOCATIONS_TYPE, Algorithm, RevocationClaims
-from keystead.tokens.service import SigningKeys
+from keystead.tokens.signing_keys import SigningKeys
 
 T = TypeVar("T")
 

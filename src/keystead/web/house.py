@@ -22,7 +22,8 @@ from keystead.organizations.service import Organizations
 from keystead.sessions.recovery import Recovery
 from keystead.sessions.service import Sessions
 from keystead.sessions.sign_ups import SignUps
-from keystead.tokens.service import SigningKeys, Tokens
+from keystead.tokens.service import Tokens
+from keystead.tokens.signing_keys import SigningKeys
 from keystead.web.brand import BrandFiles, read_brand, wear
 from keystead.web.device import DevicePages
 from keystead.web.entrance.forgotten import ForgottenPages

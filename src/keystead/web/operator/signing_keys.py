@@ -8,8 +8,8 @@ from starlette.responses import Response
 
 from keystead.kernel.settings import Settings
 from keystead.tokens.models import Algorithm
-from keystead.tokens.service import SigningKeys
 from keystead.tokens.signing import SigningKey
+from keystead.tokens.signing_keys import SigningKeys
 from keystead.web.asking import operator
 from keystead.web.frame import DONE, OPERATOR, Confirm, Frames, SettingsPage, done, page
 from keystead.web.render import span_words
