@@ -187,5 +187,12 @@ def test_lifetimes_are_told_in_words(days: int, told: str) -> None:
     assert told in " ".join(letters.invitation("Acme", ADA, "Acme", "Bob", "owner", LINK, days).paragraphs)
 
 
+def test_nobody_has_to_answer_an_invitation() -> None:
+    letter = letters.invitation("Acme", ADA, "Acme", "Bob", "owner", LINK, 7)
+    said = " ".join((*letter.paragraphs, *letter.closing))
+    assert "do not want to join, do nothing: an invitation that nobody accepts ends by itself after 7 days." in said
+    assert "refuse" not in said
+
+
 def test_a_role_is_told_in_words() -> None:
     assert "as an owner." in letters.invitation("Acme", ADA, "Acme", "Bob", "owner", LINK, 7).paragraphs[0]

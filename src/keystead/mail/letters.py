@@ -100,7 +100,8 @@ def invitation(  # noqa: PLR0917 - in the order of the sentence
         ),
         button=_button("See the invitation", url),
         closing=(
-            "If you do not know who invites you, do nothing: without you the invitation ends by itself.",
+            "If you do not know who invites you, or do not want to join, do nothing: an invitation that nobody accepts "
+            f"ends by itself after {_counted(days, 'day')}.",
             f"You get this letter because somebody at {product_name} gave this address to invite you.",
         ),
     )

@@ -4,6 +4,7 @@ import pytest
 
 from keystead.kernel.principal import Method, Principal
 from keystead.kernel.scopes import ROLE_SCOPES, Role
+from keystead.web.render import day_words
 from tests.account.nodes import Node
 from tests.support import issued
 from tests.support.installation import ADDRESS
@@ -104,6 +105,18 @@ async def test_where_a_second_factor_is_asked_for_a_new_account_sets_one_up_befo
     await require_second_factor(guest.node)
     page = await join(guest, await guest.get(path))
     assert (page.path, guest.session) == ("/sign-in/enrol", "")
+
+
+@pytest.mark.parametrize("who", ["bob", "a guest with an account", "a guest without one"])
+async def test_each_page_says_that_an_invitation_ends_by_itself_and_when_and_so_it_does(guest: Guest, who: str) -> None:
+    path = await invite(guest.node, EVE if who == "a guest without one" else "bob@example.com")
+    if who == "bob":
+        await guest.password("bob")
+    page = await guest.get(path)
+    ends_at = guest.node.house.clock.now() + 7 * 86_400
+    assert f"An invitation that nobody accepts ends by itself, this one on {day_words(ends_at)}" in page.words
+    guest.node.house.clock.advance(7 * 86_400)
+    assert (await Guest(guest.node).get(path)).status == 404
 
 
 async def test_an_invitation_is_good_once(guest: Guest) -> None:

@@ -84,6 +84,7 @@ class InvitationPages:
                     inviter=found.inviter or "",
                     role=found.role,
                     email=found.email,
+                    ends_at=found.expires_at,
                     account=account,
                     other_address=account.email != found.email,
                     another_account_url=views.sign_in_url(INVITATION_PATH),
@@ -97,6 +98,7 @@ class InvitationPages:
                     inviter=found.inviter or "",
                     role=found.role,
                     email=found.email,
+                    ends_at=found.expires_at,
                     sign_in_url=views.sign_in_url(INVITATION_PATH),
                 )
             )
@@ -157,6 +159,7 @@ class InvitationPages:
             joins=found.organization,
             inviter=found.inviter or "",
             role=found.role,
+            ends_at=found.expires_at,
             sign_in_url=views.sign_in_url(INVITATION_PATH),
             username=form.get("username", ""),
             name=form.get("name", ""),

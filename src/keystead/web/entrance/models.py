@@ -112,7 +112,8 @@ class SignUp(views.Page):
 class NewAccount(views.Page):
     """Making an account with a proven e-mail address.
 
-    ``joins`` is the organization that the person was invited to; without, they name one of their own.
+    ``joins`` is the organization that the person was invited to, until ``ends_at`` in Unix seconds; without, they name
+    one of their own.
     """
 
     template: ClassVar[str] = "entrance/new_account.html"
@@ -122,6 +123,7 @@ class NewAccount(views.Page):
     joins: str = ""
     inviter: str = ""
     role: str = ""
+    ends_at: int = 0
     sign_in_url: str = ""
     username: str = ""
     name: str = ""
@@ -131,7 +133,7 @@ class NewAccount(views.Page):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Invitation(views.Page):
-    """An invitation, for somebody who is signed in. ``email`` is the invited address."""
+    """An invitation, for somebody who is signed in. ``email`` is the invited address, ``ends_at`` in Unix seconds."""
 
     template: ClassVar[str] = "entrance/invitation.html"
     action: str
@@ -140,6 +142,7 @@ class Invitation(views.Page):
     inviter: str
     role: str
     email: str
+    ends_at: int
     account: views.Account
     other_address: bool
     another_account_url: str
@@ -154,6 +157,7 @@ class InvitationSignIn(views.Page):
     inviter: str
     role: str
     email: str
+    ends_at: int
     sign_in_url: str
 
 
