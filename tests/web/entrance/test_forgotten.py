@@ -57,6 +57,14 @@ async def test_a_letter_lets_somebody_choose_a_new_password(visitor: Guest, post
     assert "was changed" in told.subject
 
 
+async def test_the_form_for_a_new_password_names_its_user_to_password_managers(
+    visitor: Guest, post: PostOffice
+) -> None:
+    page = await visitor.get((await letter(visitor, post)).link)
+    assert page.form("password").values("username") == ("ada",)
+    assert 'autocomplete="username"' in page.source
+
+
 async def test_a_second_factor_is_still_asked_for_after_a_new_password(visitor: Guest, post: PostOffice) -> None:
     app = await give_app(visitor.node, visitor.node.house.ada.id)
     await choose(visitor, (await letter(visitor, post)).link)

@@ -211,6 +211,19 @@ async def test_a_new_password_ends_every_other_session_and_renews_this_one(here:
     assert await right_password(here, NEXT_PASSWORD)
 
 
+@pytest.mark.parametrize("action", [f"{PATH}/password", NEW_PASSKEY, NEW_APP, NEW_CODES])
+async def test_every_form_that_asks_for_a_password_names_its_user_to_password_managers(here: Node, action: str) -> None:
+    person = await visit(here)
+    if action == NEW_CODES:
+        await add_app(person)
+    page = await person.get(PATH if action.endswith("/password") else action)
+    form = form_to(page, action)
+    assert form.values("username") == ("ada",)
+    assert 'name="username" value="ada" autocomplete="username" aria-label="User name" readonly hidden>' in page.source
+    answer = await person.post(action, {**dict(form.filled({})), "username": "bob"})
+    assert (answer.status, "bob" in answer.words) == (422, False)  # who it is comes from the session alone
+
+
 @pytest.mark.parametrize(
     ("old", "new", "sentence"),
     [
