@@ -8,10 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
-from starlette.exceptions import HTTPException
-from starlette.responses import Response
+from fastapi import FastAPI
 
 from keystead import __version__
 from keystead.accounts.passwords import PasswordHasher
@@ -33,16 +30,6 @@ from keystead.gate.measures import Measures
 from keystead.gate.operations import Operations
 from keystead.kernel.clock import Clock
 from keystead.kernel.principal import Method
-from keystead.kernel.problems import (
-    BodyTooLarge,
-    FieldProblem,
-    Internal,
-    InvalidParameters,
-    InvalidRequest,
-    MethodNotAllowed,
-    NotFound,
-    Problem,
-)
 from keystead.kernel.settings import Settings
 from keystead.keys.expiring import ExpiringKeys
 from keystead.keys.routes import AppsRoutes
@@ -74,10 +61,8 @@ from keystead.tokens.service import Tokens
 from keystead.tokens.signing_keys import SigningKeys
 from keystead.web.house import Rooms, page_routes
 from keystead.web.pages import ProblemPages
-from keystead.wire.answers import answer, surface_of
-from keystead.wire.caller import caller_of
+from keystead.wire.faults import answer_problems
 from keystead.wire.limiter import Limiter
-from keystead.wire.methods import allowed_methods
 from keystead.wire.naming import named
 
 CHANGES_EVERY = 1
@@ -356,52 +341,8 @@ def build_account_api(services: Services, page: ProblemPages) -> FastAPI:
 def _new_app(page: ProblemPages, **options: Any) -> FastAPI:
     app = FastAPI(version=__version__, docs_url=None, redoc_url=None, redirect_slashes=False, **options)
     app.router.routes[:] = named(app.router.routes)  # the document's own
-
-    def told(request: Request, problem: Problem) -> Response:
-        path = request.scope.get("root_path", "") + request.scope["path"].removeprefix(
-            request.scope.get("root_path", "")
-        )
-        surface = surface_of(path, request.headers.get("accept", ""))
-        found = answer(problem, surface, caller_of(request.scope).request_id, page)
-        return Response(found.body, found.status, headers=dict(found.headers))
-
-    async def refused(request: Request, problem: Problem) -> Response:
-        return told(request, problem)
-
-    async def misfit(request: Request, error: RequestValidationError) -> Response:
-        fields = [_field(mistake) for mistake in error.errors()]
-        return told(request, InvalidParameters(fields=fields))
-
-    async def unrouted(request: Request, error: HTTPException) -> Response:
-        return told(request, _problem_of(error, allowed_methods(app.routes, request.scope)))
-
-    async def incident(request: Request, _: Exception) -> Response:
-        request_id = caller_of(request.scope).request_id
-        return told(request, Internal(f"Something went wrong on our side. Incident {request_id}."))
-
-    handlers: dict[type[Exception], Callable[..., Any]] = {
-        Problem: refused,
-        RequestValidationError: misfit,
-        HTTPException: unrouted,
-        Exception: incident,
-    }
-    for kind, handler in handlers.items():
-        app.add_exception_handler(kind, handler)
+    answer_problems(app, page)
     return app
-
-
-def _problem_of(error: HTTPException, allowed: str) -> Problem:
-    if error.status_code == 405:
-        return MethodNotAllowed(headers={"Allow": allowed})
-    if error.status_code == 413:
-        return BodyTooLarge()
-    return NotFound() if error.status_code == 404 else InvalidRequest()
-
-
-def _field(mistake: Any) -> FieldProblem:
-    """Name what is wrong without repeating what was sent: it may hold a secret."""
-    location, *rest = [str(part) for part in mistake["loc"]]
-    return FieldProblem(location, ".".join(rest), str(mistake["type"]), str(mistake["msg"]))
 
 
 def _lifespan(
