@@ -25,8 +25,9 @@ _POSTGRES: Final = asyncpg.dialect()  # type: ignore[no-untyped-call]
 
 @dataclass(frozen=True, slots=True)
 class Numbered:
-    """A statement for PostgreSQL: SQL text with ``$1``, ``$2``, the name of the value behind each number, and the values
-    that are fixed in it, whose names are this dialect's own.
+    """A statement for PostgreSQL: SQL text with ``$1``, ``$2``, and the name of the value behind each number.
+
+    ``fixed`` are the values that are written in the statement; their names are this dialect's own.
     """
 
     sql: str
