@@ -136,6 +136,22 @@ async def test_all_mistakes_are_told_together_and_what_was_filled_in_is_kept(her
     assert kept["scope_keys_read"] == "on"
 
 
+async def test_the_browser_goes_to_what_is_wrong_wherever_it_stands_on_the_page(here: Node) -> None:
+    ada = await visit(here)
+    wrong = [await create(ada, title=""), await create(ada, expires="date", expires_on="")]
+    found = [re.findall(r'<input id="(\w+)"[^>]* aria-invalid="true" autofocus', page.source) for page in wrong]
+    assert found == [["title"], ["expires_on"]]
+    assert "autofocus" not in (await ada.get(NEW_PATH)).source
+
+
+async def test_what_belongs_to_one_answer_is_marked_for_the_style_sheet_and_there_without_it(here: Node) -> None:
+    page = await (await visit(here)).get(NEW_PATH)
+    css = (await here.http.get("/static/settings.css")).text
+    for mark, field in (("only-new-app", "new_app"), ("only-on-date", "expires_on")):
+        assert re.search(rf'<div class="[^"]*\b{mark}">.*?<input id="{field}"', page.source, re.DOTALL)
+        assert re.search(rf"form:not\(:has\([^{{]*\)\) > \.{mark}:not\(:has\(\[aria-invalid\]\)\)", css)
+
+
 async def test_a_wish_that_is_not_offered_is_refused_at_its_field(here: Node) -> None:
     ada = await visit(here)
     form = {"form_token": ada.form_token, "id": new_id(), "title": "x"}
