@@ -7,7 +7,9 @@ from keystead.web.charts import HEIGHT, WIDTH, Series, bar_chart, line_chart, ni
 from keystead.web.render import _ENVIRONMENT
 from tests.web.reading import Reading, naming_faults, policy_faults
 
-VALUES = st.lists(st.one_of(st.none(), st.integers(0, 10**9), st.floats(0, 1e6)), min_size=1, max_size=70)
+VALUES = st.lists(
+    st.one_of(st.none(), st.integers(0, 10**9), st.floats(0, 1e6, allow_subnormal=False)), min_size=1, max_size=70
+)
 
 
 def drawn(chart: object) -> Reading:
