@@ -212,7 +212,7 @@ def add_second_factors(studio: Studio, browser: Browser) -> None:
     studio.let_in(profile, ADA)
     add_authenticator(profile)
     profile.go("/settings/security/passkeys/new")
-    profile.page.get_by_label("Name").fill("Ada's telephone")
+    profile.page.get_by_label("Name", exact=True).fill("Ada's telephone")
     profile.page.get_by_label("Your password").fill(ADA.password)
     profile.press("Continue")
     profile.press("Make the passkey")

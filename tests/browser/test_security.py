@@ -42,7 +42,7 @@ def add_passkey(profile: Profile, person: Person, name: str) -> list[str]:
     profile.go(SECURITY)
     profile.follow("Add a passkey")
     look(profile)
-    profile.page.get_by_label("Name").fill(name)
+    profile.page.get_by_label("Name", exact=True).fill(name)
     profile.page.get_by_label("Your password").fill(person.password)
     profile.press("Continue")
     look(profile)
