@@ -77,6 +77,7 @@ ANSWERS_A_LIST: Final = {
     "organizations.store.ORGANIZATIONS",
     "organizations.store.USERS",
     "sessions.ending.END_IN",
+    "sessions.ending.END_OTHERS_WITH_PASSWORD_ALONE",
     "sessions.ending.END_WITH_PASSWORD_ALONE",
     "sessions.store.COUNTED",  # the minutes of a day
     "sessions.store.END_ALL_OF_USER",

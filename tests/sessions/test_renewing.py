@@ -94,6 +94,20 @@ async def test_an_organization_that_asks_for_a_second_factor_refuses_a_session_w
     assert await plain_entrance.lives(await sessions.switch(principal, globex, HOME))
 
 
+async def test_adding_a_second_factor_ends_every_other_session_that_rests_on_a_password_alone(
+    plain_entrance: Entrance,
+) -> None:
+    sessions = plain_entrance.house.sessions
+    elsewhere = [signed_in(await plain_entrance.begin()) for _ in range(2)]
+    here = signed_in(await plain_entrance.begin())
+    principal = await plain_entrance.principal(here)
+    await plain_entrance.desk.add_app(plain_entrance.ada)
+    assert await sessions.prove_second_factor(principal) == 2
+    assert not any([await plain_entrance.lives(one) for one in elsewhere])
+    assert await plain_entrance.lives(here)
+    assert await sessions.prove_second_factor(principal) == 0
+
+
 async def test_a_session_keeps_its_second_factor_over_a_switch_and_a_new_password(entrance: Entrance) -> None:
     globex, sessions = await join_globex(entrance, asks=True), entrance.house.sessions
     session = await entrance.enter()

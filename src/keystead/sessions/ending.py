@@ -26,6 +26,14 @@ END_WITH_PASSWORD_ALONE: Final = Command(
     )
 )
 
+END_OTHERS_WITH_PASSWORD_ALONE: Final = Command(
+    delete(session).where(
+        session.c.user_id == bindparam("user_id"),
+        session.c.id != bindparam("session_id"),
+        session.c.second_factor == 0,
+    )
+)
+
 
 async def end_in(tx: Transaction, user_id: str, organization_id: str) -> int:
     """End a person's sessions in one organization, and return how many those were."""
@@ -35,3 +43,8 @@ async def end_in(tx: Transaction, user_id: str, organization_id: str) -> int:
 async def end_with_password_alone(tx: Transaction, organization_id: str) -> int:
     """End the sessions in an organization that were begun without a second factor, and return how many those were."""
     return await tx.run(END_WITH_PASSWORD_ALONE, {"organization_id": organization_id})
+
+
+async def end_others_with_password_alone(tx: Transaction, user_id: str, session_id: str) -> int:
+    """End a person's other sessions that were begun without a second factor, and return how many those were."""
+    return await tx.run(END_OTHERS_WITH_PASSWORD_ALONE, {"user_id": user_id, "session_id": session_id})

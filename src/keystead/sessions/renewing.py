@@ -11,7 +11,7 @@ from keystead.kernel.principal import Principal
 from keystead.kernel.problems import FieldProblem, InvalidParameters, NotFound, Unauthenticated
 from keystead.kernel.secrets import Secret
 from keystead.kernel.settings import Settings
-from keystead.sessions import rules, store
+from keystead.sessions import ending, rules, store
 from keystead.sessions.beginnings import Beginnings
 from keystead.sessions.models import RESET_LIFETIME, RESET_PATH, KeptSession, SignedIn
 from keystead.sessions.proof import not_enough
@@ -84,9 +84,30 @@ class Renewing:
 
         return await self._db.write(work)
 
-    async def prove_second_factor(self, principal: Principal) -> None:
-        """Remember that whoever is in this session has just shown a second factor, by adding one."""
-        await self._db.run(store.PROVE, {"session_id": principal.credential_id})
+    async def prove_second_factor(self, principal: Principal) -> int:
+        """Remember that whoever is in this session has just shown a second factor, by adding one.
+
+        The person's other sessions that rest on a password alone end, and how many there were is returned: whoever has
+        one of them, and the password, could else add a factor of their own and pass for somebody who has shown one.
+        """
+        user_id, session_id = principal.identity.user_id, principal.credential_id
+
+        async def work(tx: Transaction) -> int:
+            await tx.run(store.PROVE, {"session_id": session_id})
+            ended = await ending.end_others_with_password_alone(tx, user_id, session_id)
+            if ended:
+                await tx.announce(f"user:{user_id}")
+                await self._audit.record(
+                    tx,
+                    "session:delete-others",
+                    actor_id=user_id,
+                    organization_id=principal.identity.organization_id,
+                    target=session_id,
+                    ended=ended,
+                )
+            return ended
+
+        return await self._db.write(work)
 
     async def switch(
         self, principal: Principal, organization_id: str, address: str = "", *, device_cookie: str | None = None

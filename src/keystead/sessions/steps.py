@@ -18,7 +18,7 @@ from keystead.kernel.clock import Clock
 from keystead.kernel.ids import new_id
 from keystead.kernel.problems import Conflict, Forbidden, FormExpired, InvalidParameters
 from keystead.kernel.secrets import STEP_PREFIX, Secret, is_opaque, keyed_hash, new_opaque
-from keystead.sessions import rules, store
+from keystead.sessions import ending, rules, store
 from keystead.sessions.beginnings import Beginnings
 from keystead.sessions.budget import CodeBudget
 from keystead.sessions.models import Enrolled, OpenStep, PasskeyQuestion, Refused, SignedIn, Step, Visit
@@ -158,6 +158,8 @@ class SignInSteps:
             await self._db.write(lambda tx: self._count_wrong(tx, step.step_id))
             raise
 
+        await self._db.write(lambda tx: self._end_password_alone(tx, step.user_id))
+
         async def shown(_: Transaction, __: str) -> bool:
             return True
 
@@ -243,6 +245,11 @@ class SignInSteps:
         if isinstance(finished, Refused):
             _log.info("second factor refused: user %s, address %s", known, visit.address)
         return finished
+
+    async def _end_password_alone(self, tx: Transaction, user_id: str) -> None:
+        """End the sessions that somebody began elsewhere before they had a second factor."""
+        if await ending.end_others_with_password_alone(tx, user_id, ""):
+            await tx.announce(f"user:{user_id}")
 
     async def _count_wrong(self, tx: Transaction, step_id: str) -> None:
         await tx.run(store.COUNT_WRONG, {"step_id": step_id})

@@ -65,6 +65,15 @@ async def enrol(guest: Guest, page: Page) -> Page:
     return await guest.submit(page, page.form("code", "sealed"), {"code": app.code})
 
 
+async def test_setting_one_up_signs_out_every_browser_in_which_the_password_alone_was_shown(guest: Guest) -> None:
+    elsewhere = Guest(guest.node)
+    await elsewhere.password()
+    assert await guest.node.check_session(elsewhere.session) == 200
+    await require_second_factor(guest.node)
+    await enrol(guest, await guest.password())
+    assert await guest.node.check_session(elsewhere.session) == 401
+
+
 async def test_a_recovery_code_lets_somebody_in_whose_device_is_lost(guest: Guest, app: App) -> None:
     page = await guest.password()
     page = await guest.submit(page, page.form("recovery_code"), {"recovery_code": app.recovery_codes[0]})

@@ -25,7 +25,10 @@ REMOVE_APP: Final = f"{PATH}/totp/remove"
 NEW_CODES: Final = f"{PATH}/recovery-codes/new"
 _GROUP: Final = 4
 
-DONE["security-totp-added"] = "The authenticator app was added. Its codes are asked for from now on."
+DONE["security-totp-added"] = (
+    "The authenticator app was added. Its codes are asked for from now on, and browsers in which you showed your "
+    "password alone are signed out."
+)
 DONE["security-totp-removed"] = "The authenticator app was removed. Its codes no longer let anybody in."
 DONE["security-codes-made"] = "You have new recovery codes. The old ones are no longer good."
 

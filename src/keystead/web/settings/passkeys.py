@@ -25,7 +25,10 @@ from keystead.web.settings.second_factors import (
 PASSKEYS: Final = f"{PATH}/passkeys"
 NEW_PASSKEY: Final = f"{PASSKEYS}/new"
 
-DONE["security-passkey-added"] = "The passkey was added. You can sign in with it from now on."
+DONE["security-passkey-added"] = (
+    "The passkey was added. You can sign in with it from now on. Browsers in which you showed your password alone are "
+    "signed out."
+)
 DONE["security-passkey-renamed"] = "The passkey was renamed."
 DONE["security-passkey-removed"] = "The passkey was removed. It no longer lets anybody in."
 
