@@ -17,9 +17,9 @@ def machine(tmp_path: Path, shared_server: KeysteadServer) -> Machine:
     return Machine(tmp_path / "home", shared_server.url)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def _signed_in(tmp_path_factory: pytest.TempPathFactory, shared_server: KeysteadServer, acme: Acme) -> Machine:
-    """Sign ada in once."""
+    """Sign ada in once for each file of tests, so that no token is old enough to be renewed by the way."""
     machine = Machine(tmp_path_factory.mktemp("signed-in"), shared_server.url)
     with Browser(shared_server.url) as browser:
         browser.sign_in(ADA.username, ADA.password)
@@ -29,7 +29,7 @@ def _signed_in(tmp_path_factory: pytest.TempPathFactory, shared_server: Keystead
 
 @pytest.fixture
 def signed_in(machine: Machine, _signed_in: Machine) -> Machine:
-    """Give a machine on which ada is signed in. Its sign-in is one for all tests: none may end it."""
+    """Give a machine on which ada is signed in. Its sign-in is one for all tests of a file: none may end it."""
     shutil.copytree(_signed_in.config, machine.config)
     return machine
 
@@ -43,7 +43,7 @@ def signed_in_alone(machine: Machine, ada: Browser) -> Iterator[Machine]:
         machine.run("logout", "--all")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def narrow(tmp_path_factory: pytest.TempPathFactory, shared_server: KeysteadServer, acme: Acme) -> Machine:
     """Give a machine whose sign-in may do nothing that tests of refusals ask for. None may end it."""
     machine = Machine(tmp_path_factory.mktemp("narrow"), shared_server.url)

@@ -61,7 +61,7 @@ def test_the_same_installation_gives_the_same_keys_at_every_start(tmp_path: Path
     first, second = (open_installation(tmp_path, None, CLOCK) for _ in range(2))
     assert first == second
     values = [getattr(first, name) for name in Keys.__slots__]
-    assert len(set(values)) == len(values) == 6
+    assert len(set(values)) == len(values) == 7
     assert {len(value) for value in values} == {32}
 
 

@@ -92,10 +92,10 @@ def test_a_page_that_cannot_know_who_is_looking_says_so_and_does_not_ask_for_a_p
     answer = httpx.post(f"{server.url}/api/sso/password/login", json=sign_in)
     headers = {"Cookie": f"cloud.sso={answer.cookies['cloud.sso']}", "Accept": "text/html"}
     with without(server, "session"):
-        page = httpx.get(f"{server.url}/", headers=headers)
+        page = httpx.get(f"{server.url}/settings", headers=headers)
     check_cannot_know(page)
     assert page.headers["content-type"].startswith("text/html")
-    assert httpx.get(f"{server.url}/", headers=headers).status_code == 200
+    assert httpx.get(f"{server.url}/settings", headers=headers).status_code == 200
 
 
 def test_a_fault_at_the_token_endpoint_is_told_in_its_own_dialect_and_is_no_invalid_grant(

@@ -89,7 +89,7 @@ def test_a_server_killed_amid_refreshes_loses_no_grant_no_key_and_no_session(tmp
         assert toll.refused == []
         assert all(device.refresh(token).expires_in for token in newest)
         assert httpx.get(f"{server.url}/verify", headers={"x-api-key": key}).status_code == 200
-        assert ada.get("/").path == "/"
+        assert ada.get("/").path == "/settings"
 
 
 def sign_in(device: DeviceClient, person: Browser) -> Tokens:

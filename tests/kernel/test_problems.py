@@ -14,6 +14,7 @@ NAMES = [kind.__name__ for kind in CATALOGUE]
 RFC_ERRORS = {
     "invalid_request",
     "invalid_client",
+    "unauthorized_client",
     "invalid_grant",
     "unsupported_grant_type",
     "invalid_scope",

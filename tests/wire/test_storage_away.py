@@ -97,6 +97,7 @@ def test_the_choices_are_those_that_are_documented() -> None:
     assert {name: alone(name, 100) for name in NAMES} == {
         "sign_in": 25,
         "registration": 25,
+        "invitations": 25,
         "device_code": 25,
         "token": 100,
         "api": 100,

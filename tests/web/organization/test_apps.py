@@ -80,7 +80,10 @@ async def test_an_app_is_created_and_a_mistake_stands_at_its_field(here: Node) -
     assert [twice.status, hidden.status, none.status] == [409, 422, 422]
     assert 'value="Reports"' in twice.source
     assert "already has an app with this name" in twice.words
-    assert all('aria-invalid="true" aria-describedby="name-error name-hint"' in p.source for p in (twice, hidden, none))
+    assert all(
+        'aria-invalid="true" autofocus aria-describedby="name-error name-hint"' in p.source
+        for p in (twice, hidden, none)
+    )
 
 
 async def test_a_name_is_shown_as_it_was_typed(here: Node) -> None:
