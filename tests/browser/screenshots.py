@@ -10,12 +10,12 @@ import socket
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pyotp
 import uvicorn
@@ -25,141 +25,26 @@ from keystead.app import Application, build_application, open_services
 from keystead.gate.door import Gate
 from keystead.kernel.settings import FILE_NAME, load_settings
 from tests.browser.chromium import Profile, Scheme, add_authenticator, running_chromium
-from tests.browser.house import FIREFOX, HOUR, LINUX, MINUTE, OFFICE, House, furnish, sign_in, with_services
-from tests.support.calls import Line
+from tests.browser.house import FIREFOX, LINUX, furnish
+from tests.browser.scenes import NOW, SCENES, Scene, Studio
+from tests.support import engine
 from tests.support.clock import ManualClock
 from tests.support.device import DeviceClient
 from tests.support.mail import PostOffice
 from tests.support.processes import free_port, wait_for
-from tests.support.server import ADA, BOB, GENEROUS, Person
+from tests.support.server import ADA, GENEROUS
 
-NOW: Final = 1_773_480_413
-"""14 March 2026, 09:26:53 UTC, in Unix seconds: when all of this is."""
 USUAL_PORT: Final = 8080
 SIZES: Final = {"desktop": (1280, 900), "phone": (390, 844)}
 SCHEMES: Final[tuple[Scheme, ...]] = ("light", "dark")
 TALLEST: Final = 1_200
 """CSS pixels of a page that are shown; what is below is like what is above."""
+SCALE: Final = 0.75
+"""How large a CSS pixel is in a picture: the words are set in that size, not shrunk, so they stay sharp."""
 QUALITY: Final = 14
 MOST_BYTES: Final = 2_000_000
 """What all pictures may take together."""
 IMAGES: Final = Path(__file__).parents[2] / "docs" / "images"
-
-
-@dataclass
-class Studio:
-    """A server whose time stands still, and who is signed in where."""
-
-    origin: str
-    house: House
-    clock: ManualClock
-    device: DeviceClient
-    applications: list[Application]
-    cookies: dict[str, str] = field(default_factory=dict)
-
-    def let_in(self, profile: Profile, person: Person) -> None:
-        """Give a profile a session of somebody's."""
-        if person.username not in self.cookies:
-
-            async def begin(services: Any) -> str:
-                begun = await sign_in(services, person, user_agent=FIREFOX, address=OFFICE)
-                return begun.secret.reveal()
-
-            self.cookies[person.username] = with_services(self.house.data, self.origin, begin, self.clock)
-        profile.context.add_cookies(
-            [{"name": "cloud.sso", "value": self.cookies[person.username], "url": self.origin, "secure": True}]
-        )
-
-
-Scene = Callable[[Studio, Profile], None]
-"""What leads from a fresh profile to the page that is shown."""
-
-
-def page(path: str, person: Person | None = ADA) -> Scene:
-    """Return the scene of a page that is simply there."""
-
-    def play(studio: Studio, profile: Profile) -> None:
-        if person is not None:
-            studio.let_in(profile, person)
-        profile.go(path)
-
-    return play
-
-
-def pressed(scene: Scene, *buttons: str) -> Scene:
-    """Return a scene that goes on by pressing buttons."""
-
-    def play(studio: Studio, profile: Profile) -> None:
-        scene(studio, profile)
-        for button in buttons:
-            profile.press(button)
-
-    return play
-
-
-def _consent(studio: Studio, profile: Profile) -> None:
-    studio.let_in(profile, ADA)
-    profile.go(f"/getServiceKeys/device?user_code={studio.device.device_code('keys:read keys:create').user_code}")
-
-
-def _approved(studio: Studio, profile: Profile) -> None:
-    studio.let_in(profile, BOB)
-    profile.go(f"/getServiceKeys/device?user_code={studio.device.device_code('keys:read').user_code}")
-    profile.press("Approve")
-
-
-def _key_made(studio: Studio, profile: Profile) -> None:
-    studio.let_in(profile, ADA)
-    profile.go("/settings/keys/new")
-    profile.page.get_by_label("Title").fill("Nightly report")
-    profile.press("Create the API key")
-
-
-def _busy_hour(studio: Studio, profile: Profile) -> None:
-    """Let the last hour have been as busy as hours are, the first time that somebody asks."""
-    studio.let_in(profile, ADA)
-    if studio.clock.now() < NOW + HOUR:
-        with Line(studio.device.base_url) as line:
-            for minute in range(HOUR // MINUTE + 1):  # so that the minute of all other pictures is forgotten
-                for _ in range(20 + minute * 7 % 13):
-                    line.get("/sign-in")
-                for _ in range(minute % 5 == 3):
-                    line.get("/settings/none", {"Accept": "text/html"})
-                studio.clock.advance(MINUTE)
-                studio.applications[0].history.take()
-    profile.go("/settings/operator/health")
-
-
-SCENES: Final[dict[str, Scene]] = {
-    "sign-in": page("/sign-in", None),
-    "sign-in-passkey": page("/sign-in/passkey", None),
-    "forgot-password": page("/sign-in/forgot", None),
-    "sign-up": page("/sign-up", None),
-    "device-code": page("/getServiceKeys/device"),
-    "overview": page("/settings"),
-    "tokens": page("/settings/tokens"),
-    "keys": page("/settings/keys"),
-    "key-new": page("/settings/keys/new"),
-    "devices": page("/settings/devices"),
-    "sessions": page("/settings/sessions"),
-    "security": page("/settings/security"),
-    "authenticator-app": page("/settings/security/totp/new", BOB),
-    "members": page("/settings/organization/members"),
-    "apps": page("/settings/organization/apps"),
-    "policies": page("/settings/organization/policies"),
-    "balance": page("/settings/organization/balance"),
-    "audit": page("/settings/organization/audit"),
-    "operator-organizations": page("/settings/operator/organizations"),
-    "operator-users": page("/settings/operator/users"),
-    "operator-clients": page("/settings/operator/clients"),
-    "operator-signing-keys": page("/settings/operator/signing-keys"),
-    # What follows changes something, so it would show on the pages above.
-    "device-consent": _consent,
-    "device-approved": _approved,
-    "token-made": pressed(page("/settings/tokens", BOB), "Generate a token"),
-    "key-made": _key_made,
-    "operator-health": _busy_hour,
-}
 
 
 def _port() -> int:
@@ -175,6 +60,9 @@ def _port() -> int:
 def standing_still(directory: Path, post: PostOffice) -> Iterator[Studio]:
     """Serve a furnished installation, in this process, by a clock that stands still."""
     house, clock, port = furnish(directory / "data", until=NOW), ManualClock(NOW), _port()
+    # ada's other browsers, too, will have shown her second factors, or adding these would sign them out.
+    proven = f"UPDATE session SET second_factor = 1 WHERE user_id = '{house.people[ADA.username]}'"  # noqa: S608
+    engine.execute(house.data, sqlite=[proven], postgres=[proven])
     origin = f"http://localhost:{port}"
     wishes = {**GENEROUS, **post.environment, "KEYSTEAD_SIGN_UP": "true"}
     settings = load_settings(wishes, house.data / FILE_NAME, public_url=origin)
@@ -200,7 +88,7 @@ def standing_still(directory: Path, post: PostOffice) -> Iterator[Studio]:
         wait_for(lambda: server.started or not thread.is_alive(), "a server")
         with DeviceClient(f"http://127.0.0.1:{port}") as device:
             device.register("parallel-cli", LINUX)
-            yield Studio(origin, house, clock, device, applications)
+            yield Studio(origin, house, clock, post, device, applications)
     finally:
         server.should_exit = True
         thread.join()
@@ -250,7 +138,7 @@ def take(studio: Studio, browser: Browser, scene: Scene, look: Look) -> bytes:
     scene(studio, profile)
     profile.page.wait_for_load_state()
     shown = profile.page.evaluate("document.documentElement.scrollHeight")
-    clip = {"x": 0, "y": 0, "width": width, "height": min(max(shown, height), TALLEST), "scale": 1}
+    clip = {"x": 0, "y": 0, "width": width, "height": min(max(shown, height), TALLEST), "scale": SCALE}
     session = context.new_cdp_session(profile.page)
     quality = {} if look.kind == "png" else {"quality": QUALITY}
     options = {"format": look.kind, "clip": clip, "captureBeyondViewport": True, **quality}
