@@ -146,6 +146,33 @@ def test_the_back_button_after_an_approval_approves_nothing_again(opened: OpenPr
     look(bob, "The device is signed in")
 
 
+@pytest.mark.parametrize(
+    ("size", "scripts"), [(DESKTOP, True), (PHONE, False)], ids=["desktop", "phone-without-scripts"]
+)
+def test_an_answer_from_an_older_session_counts_for_nothing_and_the_request_is_shown_again(
+    site: Site, opened: OpenProfile, device: DeviceClient, size: Any, scripts: bool
+) -> None:
+    person = site.newcomer(f"returner-{scripts}".lower())
+    profile = opened(person, size=size, scripts=scripts)
+    asked = device.device_code()
+    profile.go(at(asked))
+    # Another window signs out and in again: the page that stayed open belongs to a session that has ended.
+    profile.context.clear_cookies()
+    forgotten, waiting = profile.page, profile.context.new_page()
+    profile.page = waiting
+    profile.sign_in(person.username, person.password)
+    profile.page = forgotten
+    profile.press("Approve")
+    assert profile.page.locator("h1").inner_text() == "This page had been open too long"
+    if scripts:
+        look(profile, "This page had been open too long")
+    assert device.poll(asked).json()["error"] == "authorization_pending"
+    profile.follow("Look at the request again")
+    profile.press("Approve")
+    assert profile.page.locator("h1").inner_text() == "The device is signed in"
+    assert device.poll_until_decided(asked).access_token
+
+
 @SIZES
 def test_a_device_is_approved_without_scripts(opened: OpenProfile, device: DeviceClient, size: Any) -> None:
     bob = opened(size=size, scripts=False)

@@ -184,7 +184,16 @@ def test_an_operator_makes_an_organization_and_invites_its_owner(
     ada.fill("E-mail address", f"{name}@example.net")
     ada.press("Invite")
     look(ada)
-    assert site.post.wait_for(f"{name}@example.net").link.startswith(site.origin)
+    link = site.post.wait_for(f"{name}@example.net").link
+    issued.note(link.rpartition("/")[2])
+    assert link.startswith(site.origin)
+    owner = opened(size=size, scripts=scripts)
+    owner.go(urlsplit(link).path)
+    owner.fill("User name", name)
+    owner.page.get_by_label("Password", exact=True).fill("three lanterns and a canoe")
+    owner.press("Make the account and join")
+    owner.go(f"{ORGANIZATION}/policies")
+    assert f"What Harbour {size[0]} asks of its members" in owner.words()  # which members without a rank do not see
 
 
 @BOTH

@@ -10,12 +10,14 @@ import time
 import pyotp
 import pytest
 
-from tests.browser.chromium import PHONE, Profile, add_authenticator, check_accessible, check_fits
+from keystead.app import Services
+from keystead.kernel.scopes import Role
+from tests.browser.chromium import DESKTOP, PHONE, Profile, add_authenticator, check_accessible, check_fits
 from tests.browser.conftest import OpenProfile
 from tests.browser.house import EDGE, HOME, sign_in
 from tests.browser.site import Site
 from tests.support import issued
-from tests.support.server import Person
+from tests.support.server import ADA, Person
 
 SECURITY = "/settings/security"
 STEP = 30
@@ -199,3 +201,86 @@ def test_a_new_password_signs_out_every_other_browser(site: Site, opened: OpenPr
     other.go(SECURITY)
     assert other.path.startswith("/sign-in")
     issued.note("eleven ferries at the pier")
+
+
+@pytest.mark.parametrize(
+    ("size", "scripts"), [(DESKTOP, True), (PHONE, False)], ids=["desktop", "phone-without-scripts"]
+)
+def test_an_organization_that_asks_for_a_second_factor_has_it_set_up_at_sign_in(
+    site: Site, opened: OpenProfile, size: tuple[int, int], scripts: bool
+) -> None:
+    organization = f"careful-{scripts}".lower()
+
+    async def found(services: Services) -> None:
+        await services.accounts.create_organization(organization, f"Careful {scripts}")
+
+    site.do(found)
+    owner = site.newcomer(f"cautious-{scripts}".lower(), Role.OWNER, organization)
+    member = site.newcomer(f"careless-{scripts}".lower(), Role.MEMBER, organization)
+    host, guest = opened(owner, size=size, scripts=scripts), opened(member, size=size, scripts=scripts)
+    ask_for_second_factors(host)
+    assert "Everybody needs a second factor" in host.words()
+    assert host.page.locator(".field-error").count() == 1  # who has none would lock themselves out
+    set_up_app(host, owner)
+    ask_for_second_factors(host)
+    assert host.page.locator(".note-good").count() == 1
+    guest.go("/settings")
+    assert guest.path.startswith("/sign-in")  # the session that rested on a password alone has ended
+
+    enter_password(guest, member)
+    assert guest.path.startswith("/sign-in/enrol")
+    look(guest)
+    secret = written_key(guest)
+    issued.note(secret)
+    guest.fill("Code", "000000")
+    guest.press("Set up and sign in")
+    look(guest)
+    assert written_key(guest) == secret  # a mistake does not ask for another scan
+    guest.fill("Code", pyotp.TOTP(secret).now())
+    guest.press("Set up and sign in")
+    assert len(set(kept_codes(guest))) == 10
+    assert guest.path == "/settings"
+    guest.sign_out()
+    enter_password(guest, member)
+    assert guest.path.startswith("/sign-in/second-factor")
+
+
+def ask_for_second_factors(profile: Profile) -> None:
+    """Make it a policy, as far as that is allowed."""
+    profile.go("/settings/organization/policies")
+    profile.page.get_by_label("Everybody needs a second factor").check()
+    profile.press("Save the policies")
+    look(profile)
+
+
+def written_key(profile: Profile) -> str:
+    """Return the key of the app that is to be set up at sign-in, as somebody reads it who cannot scan it."""
+    if not profile.page.locator("details code").is_visible():
+        profile.page.get_by_text("Cannot scan it?").click()
+    return "".join(profile.page.locator("details code").inner_text().split())
+
+
+@pytest.mark.parametrize(
+    ("size", "scripts"), [(DESKTOP, True), (PHONE, False)], ids=["desktop", "phone-without-scripts"]
+)
+def test_an_operator_removes_second_factors_that_somebody_has_lost(
+    site: Site, opened: OpenProfile, size: tuple[int, int], scripts: bool
+) -> None:
+    person = site.newcomer(f"loser-{scripts}".lower())
+    profile, ada = opened(person, scripts=scripts), opened(ADA, size=size, scripts=scripts)
+    set_up_app(profile, person)
+    ada.go("/settings/operator/users")
+    ada.page.get_by_role("searchbox").fill(person.email)
+    ada.press("Find")
+    ada.click(ada.page.get_by_role("link", name=f"Manage {person.username}"))
+    ada.follow("Remove the second factors")
+    look(ada)
+    assert person.username in ada.page.locator("h1").inner_text()
+    ada.click(ada.page.locator("main form button").first)
+    look(ada)
+    assert ada.page.get_by_role("link", name="Remove the second factors").count() == 0
+    profile.go("/settings")
+    if not profile.path.startswith("/sign-in"):
+        profile.sign_out()
+    enter_password(profile, person)
+    assert profile.path == "/settings"
