@@ -165,8 +165,9 @@ class Renewing:
         async def work(tx: Transaction) -> SignedIn:
             if not await self._accounts.password_still_stands(tx, user):
                 raise _wrong_old_password()
-            kept = await self._end_for_another(tx, principal)
+            # The person's row first: two changes that held a session each would wait for one another's for ever.
             await self._accounts.keep_password(tx, user, hashed, actor_id=user.id, address=address)
+            kept = await self._end_for_another(tx, principal)
             await self.end_all(tx, user.id)
             return await self._beginnings.replace(
                 tx,
