@@ -57,7 +57,7 @@ test: $(VENV)/.stamp-dev $(if $(GO_RUNS),,$(VENV)/.stamp-go)  ## Run the tests (
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadfile $(PYTEST_ARGS)
 
 # What a service does over a database, and what bad input does to it, must be the same over either engine.
-ON_POSTGRES := tests/oauth tests/keys tests/accounts tests/sessions tests/tokens tests/balance tests/audit tests/secrets tests/gate/test_bad_input.py
+ON_POSTGRES := tests/oauth tests/keys tests/accounts tests/factors tests/organizations tests/sessions tests/tokens tests/balance tests/audit tests/secrets tests/gate/test_bad_input.py
 
 test-postgres: $(VENV)/.stamp-dev  ## Run the tests of the services and of bad input once more, over PostgreSQL
 	@TEST_ENGINE=postgres $(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadfile $(PYTEST_ARGS) $(ON_POSTGRES)
