@@ -182,8 +182,7 @@ class Invitations(Desk):
         if identity is not None:
             await self._limiter.charge("invitations", f"organization:{organization_id}")
         inviter_id = None if identity is None else identity.user_id
-        now, secret = self._clock.now(), new_opaque(INVITATION_PREFIX)
-        invitation_id = new_id()
+        secret, invitation_id, now = new_opaque(INVITATION_PREFIX), new_id(), self._clock.now()
         row = {
             "id": invitation_id,
             "secret_hash": keyed_hash(self._key, secret.reveal()),
@@ -214,11 +213,9 @@ class Invitations(Desk):
 
         await self._db.write(work)
         url = Secret(f"{self._settings.public_url}{INVITATION_PATH}/{secret.reveal()}")
-        mailed = False
-        if identity is not None and self._mailer.configured:
-            mailed = True
-            days = INVITATION_LIFE // DAY
-            product = self._settings.product_name
+        mailed = identity is not None and self._mailer.configured
+        if identity is not None and mailed:
+            product, days = self._settings.product_name, INVITATION_LIFE // DAY
             self._mailer.send_later(
                 letters.invitation(product, email, organization_name, identity.name, role.value, url, days)
             )
