@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 
 from keystead import __version__
 from keystead.accounts.passwords import PasswordHasher
 from keystead.accounts.service import Accounts
+from keystead.activate.house import activate_routers
 from keystead.audit.service import AuditLog
 from keystead.balance.payments import OperatorCreditProvider
 from keystead.balance.routes import BalanceRoutes
@@ -49,7 +50,6 @@ from keystead.oauth.waiting import WaitingRoom
 from keystead.organizations.service import Organizations
 from keystead.sessions.account import BrowserRoutes
 from keystead.sessions.recovery import Recovery
-from keystead.sessions.routes import SessionRoutes
 from keystead.sessions.service import Sessions
 from keystead.sessions.sign_ups import SignUps
 from keystead.tokens import openapi as tokens_openapi
@@ -277,13 +277,31 @@ def build_application(services: Services, *, dev: bool) -> Application:
 def _build_pages_and_apis(services: Services, page: ProblemPages, last_use: LastUse, history: History) -> FastAPI:
     settings = services.settings
     app = _new_app(page, title="Keystead", openapi_url="/openapi.json", lifespan=_lifespan(services, last_use, history))
-    app.include_router(SessionRoutes(services.sessions, public_url=settings.public_url).router())
+    for router in _activate_routers(services):
+        app.include_router(router)
     app.include_router(KeySetRoutes(services.tokens, signing_key_lead=settings.signing_key_lead).router())
     app.include_router(MetadataRoutes(settings.public_url).router())
     app.mount("/account", build_account_api(services, page))  # before the many pages, which programs do not ask for
     app.router.routes.extend(page_routes(_rooms(services, history)))
     _document(app)
     return app
+
+
+def _activate_routers(services: Services) -> list[APIRouter]:
+    return activate_routers(
+        settings=services.settings,
+        clock=services.clock,
+        limiter=services.limiter,
+        accounts=services.accounts,
+        factors=services.factors,
+        sessions=services.sessions,
+        recovery=services.recovery,
+        keys=services.keys,
+        tokens=services.tokens,
+        oauth=services.oauth,
+        connected=services.connected,
+        organizations=services.organizations,
+    )
 
 
 def _rooms(services: Services, history: History) -> Rooms:

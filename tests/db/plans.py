@@ -32,7 +32,7 @@ ROWS: Final = int(os.environ.get("PLAN_ROWS", "20000"))
 """Rows of each table. Such as these have the plans of a million; to see for yourself, set PLAN_ROWS=1000000."""
 MILLION: Final = 1_000_000
 NOW: Final = 1_700_000_000
-FEW: Final = {"installation": 1, "signing_key": 6, "errand": 2}
+FEW: Final = {"installation": 1, "platform_policy": 1, "signing_key": 6, "errand": 2}
 """Tables that stay small, of which all may be read."""
 MANY: Final = {"device_authorization": 5}
 """How many times as many rows a table gets whose plan is chosen for a hundred rows at a time."""

@@ -20,7 +20,7 @@ from keystead.db.installation import DATABASE_FILE
 from keystead.db.migrate import migrate, migrate_postgres
 from keystead.db.postgres import PostgresDatabase
 from keystead.db.sqlite import SqliteDatabase
-from keystead.db.tables import client_generation, organization
+from keystead.db.tables import NO_POLICIES, client_generation, organization
 from keystead.kernel.secrets import Secret
 from tests.support.clock import ManualClock
 
@@ -42,6 +42,8 @@ class Organization:
     display_name: str
     longest_key_life: int | None
     second_factor_required: int
+    password_sign_in_off: int
+    device_sign_in_off: int
     created_at: int
 
 
@@ -69,9 +71,8 @@ ORGANIZATIONS = Query(select(organization).order_by(organization.c.name), Organi
 
 def company(name: str, organization_id: str | None = None) -> dict[str, object]:
     """Return the row of an organization."""
-    policies = {"longest_key_life": None, "second_factor_required": 0}
     names = {"id": organization_id or f"id-{name}", "name": name, "display_name": name.title()}
-    return {**names, **policies, "created_at": 7}
+    return {**names, **NO_POLICIES, "created_at": 7}
 
 
 class Storage(Protocol):

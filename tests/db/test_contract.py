@@ -131,7 +131,7 @@ async def test_a_value_that_must_be_unique_is_refused_the_second_time(database: 
     for row in (company("acme", "another id"), company("another name", "id-acme")):
         with pytest.raises(UniqueViolation):
             await database.write(lambda tx, row=row: work(tx, row))  # type: ignore[misc]
-    assert await database.all(ORGANIZATIONS, {}) == [Organization("id-acme", "acme", "Acme", None, 0, 7)]
+    assert await database.all(ORGANIZATIONS, {}) == [Organization("id-acme", "acme", "Acme", None, 0, 0, 0, 7)]
 
 
 async def test_a_unit_of_work_ends_undone_with_its_unique_violation(database: Database) -> None:

@@ -14,7 +14,7 @@ from sqlalchemy import select
 from keystead.db import Database, DatabaseError, Transaction, insert_into
 from keystead.db.postgres import PostgresDatabase
 from keystead.db.statements import Command, LookUp
-from keystead.db.tables import api_key, signing_key
+from keystead.db.tables import NO_POLICIES, api_key, signing_key
 from keystead.db.tables import app as apps
 from keystead.db.tables import organization as organizations
 from keystead.db.tables import user as users
@@ -250,7 +250,7 @@ async def furnish(database: Database, keys: int) -> None:
     """Add so many keys of somebody."""
 
     async def work(tx: Transaction) -> None:
-        company = {"longest_key_life": None, "second_factor_required": 0, "created_at": 0}
+        company = {**NO_POLICIES, "created_at": 0}
         await tx.run(ADD_ORGANIZATION, {"id": "o", "name": "acme", "display_name": "Acme", **company})
         nothing = dict.fromkeys(column.name for column in users.c)
         known = {"id": "u", "username": "ada", "email": "a", "name": "Ada", "platform_admin": 0, "created_at": 0}

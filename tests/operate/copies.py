@@ -72,8 +72,8 @@ def add_in_the_wal(data: Path, organization: str) -> None:
     with closing(sqlite3.connect(database, isolation_level=None)) as connection:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute(
-            "INSERT INTO organization (id, name, display_name, second_factor_required, created_at) "
-            "VALUES (?, ?, ?, 0, ?)",
+            "INSERT INTO organization (id, name, display_name, second_factor_required, password_sign_in_off, "
+            "device_sign_in_off, created_at) VALUES (?, ?, ?, 0, 0, 0, ?)",
             (organization, organization, organization, int(time.time())),
         )
         for side in ("", "-wal"):

@@ -30,9 +30,10 @@ INSERT INTO app VALUES ('full', :acme, 'Full', :ada, :now);
 INSERT INTO client VALUES ('kc_full', 'full', '', :now);
 INSERT INTO api_key (id, secret_hash, app_id, organization_id, user_id, title, hint, scopes, created_at)
     SELECT 'key-' || n, CAST('hash-' || n AS BLOB), 'full', :acme, :ada, 't', 'h', '', :now FROM number;
-INSERT INTO oauth_grant SELECT 'grant-' || n, 'kc_full', :ada, :acme, '', '', :now, :later, 1, :now, :later, NULL, NULL
-    FROM number;
-INSERT INTO session SELECT 'session-' || n, CAST('hash-' || n AS BLOB), :ada, :acme, :now, :now, :later, '', '', 0
+INSERT INTO oauth_grant
+    SELECT 'grant-' || n, 'kc_full', :ada, :acme, '', '', NULL, :now, :later, 1, :now, :later, NULL, NULL FROM number;
+INSERT INTO session
+    SELECT 'session-' || n, CAST('hash-' || n AS BLOB), :ada, :acme, :now, :now, :later, '', '', 0, 1, NULL, NULL, NULL
     FROM number;
 INSERT INTO revocation (subject, at) SELECT 'credential:key-' || n, :now FROM number;
 INSERT INTO audit_event SELECT 'event-' || n, :now, 'key:create', NULL, :acme, NULL, NULL, '{}' FROM number;

@@ -11,7 +11,7 @@ from keystead.accounts.service import Accounts
 from keystead.audit.service import AuditLog
 from keystead.db import Command, Transaction, insert_into
 from keystead.db.installation import Keys
-from keystead.db.tables import membership, organization, user
+from keystead.db.tables import NO_POLICIES, membership, organization, user
 from keystead.kernel.ids import new_id
 from keystead.kernel.principal import Identity
 from keystead.kernel.scopes import Role
@@ -49,8 +49,9 @@ class Desk:
         person, company = new_id(), organization_id or new_id()
         now = self.clock.now()
         if organization_id is None:
-            policies = {"longest_key_life": None, "second_factor_required": 0}
-            await self.insert(organization, id=company, name=company, display_name="Acme", created_at=now, **policies)
+            await self.insert(
+                organization, id=company, name=company, display_name="Acme", created_at=now, **NO_POLICIES
+            )
         await self.insert(
             user,
             id=person,

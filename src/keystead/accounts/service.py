@@ -26,6 +26,7 @@ from keystead.accounts.store import (
 from keystead.audit.service import AuditLog
 from keystead.db import Database, Transaction, UniqueViolation
 from keystead.db.engine import Reader
+from keystead.db.tables import NO_POLICIES
 from keystead.kernel.clock import Clock
 from keystead.kernel.ids import new_id
 from keystead.kernel.principal import Identity
@@ -346,8 +347,7 @@ def _organization_row(organization_id: str, name: str, display_name: str, now: i
         "id": organization_id,
         "name": name,
         "display_name": display_name,
-        "longest_key_life": None,
-        "second_factor_required": 0,
+        **NO_POLICIES,
         "created_at": now,
     }
 

@@ -4,7 +4,8 @@ Only integers (Unix seconds, counts, flags), text and blobs are stored, so that 
 stored as keyed hashes or sealed; nothing here can be used as a credential (promise K13).
 """
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
 from sqlalchemy import (
     BigInteger,
@@ -18,6 +19,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 metadata = MetaData(
@@ -41,6 +43,19 @@ def _number(name: str, *arguments: Any, **options: Any) -> Column[Any]:
 
 def _blob(name: str, **options: Any) -> Column[Any]:
     return Column(name, LargeBinary, nullable=False, **options)
+
+
+NO_POLICIES: Final[Mapping[str, int | None]] = {
+    "longest_key_life": None,
+    "second_factor_required": 0,
+    "password_sign_in_off": 0,
+    "device_sign_in_off": 0,
+}
+"""What a row says that has no policies."""
+
+
+def _policies() -> tuple[Column[Any], ...]:
+    return tuple(_number(name, nullable=none is None) for name, none in NO_POLICIES.items())
 
 
 # What the installation itself is: one row, the root key sealed under the master secret.
@@ -69,10 +84,18 @@ organization = Table(
     _text("id", primary_key=True),
     _text("name", unique=True),
     _text("display_name"),
-    # Its policies: the longest life of an API key in seconds, and whether its members need a second factor (0 or 1).
-    _number("longest_key_life", nullable=True),
-    _number("second_factor_required"),
+    # Its policies: the longest life of an API key in seconds, and three that are on or not (1 or 0).
+    *_policies(),
     _number("created_at"),
+)
+
+# The same policies for the whole installation: one row, or none while there are none. The stricter one counts.
+platform_policy = Table(
+    "platform_policy",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    *_policies(),
+    CheckConstraint("id = 1", name="single"),
 )
 
 user = Table(
@@ -113,8 +136,13 @@ session = Table(
     _number("expires_at", index=True),
     _text("address"),
     _text("user_agent"),
-    # Whether it was begun with more than a password (0 or 1).
+    # Whether it was begun with more than a password, and whether with a password at all (0 or 1).
     _number("second_factor"),
+    _number("password"),
+    # The operator who acts as the person in it, from which session of theirs, and why; or nobody.
+    _text("impersonator_id", ForeignKey("user.id"), nullable=True),
+    _text("impersonator_session", nullable=True, index=True),
+    _text("impersonation_reason", nullable=True),
     Index(None, "user_id", "id", unique=True),
 )
 
@@ -230,6 +258,8 @@ short_term_token = Table(
     _text("organization_id", ForeignKey("organization.id")),
     # The grant under which a client made it, and with which it ends; grants that have ended are cleaned up.
     _text("grant_id", nullable=True, index=True),
+    # The API key that asked for it, and with which it ends; keys that are deleted are not there any more.
+    _text("api_key_id", nullable=True, index=True),
     _number("created_at"),
     _number("expires_at", index=True),
     Index(None, "user_id", "id", unique=True),
@@ -284,6 +314,8 @@ device_authorization = Table(
     _text("client_id"),
     _text("scopes"),
     _text("address"),
+    # What the device calls itself, where its client said so.
+    _text("device_name", nullable=True),
     _number("created_at"),
     _number("expires_at", index=True),
     _number("interval"),
@@ -307,6 +339,7 @@ oauth_grant = Table(
     _text("organization_id", ForeignKey("organization.id")),
     _text("scopes"),
     _text("address"),
+    _text("device_name", nullable=True),
     _number("created_at"),
     _number("expires_at", index=True),
     _number("generation"),
@@ -416,4 +449,12 @@ audit_event = Table(
     _text("detail"),
     Index("ix_audit_event_organization", "organization_id", "at", "id"),
     Index("ix_audit_event_actor", "actor_id", "at", "id"),
+    # For the people themselves: when an operator acted as them.
+    Index(
+        "ix_audit_event_impersonated",
+        "target",
+        "at",
+        sqlite_where=text("type = 'session:impersonate'"),
+        postgresql_where=text("type = 'session:impersonate'"),
+    ),
 )

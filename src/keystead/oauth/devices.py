@@ -79,6 +79,7 @@ class Devices:
             "new_client_id": standing.client.id,
             "new_scopes": format_scopes(scopes),
             "new_address": address,
+            "new_device_name": None,
             "new_created_at": now,
             "new_expires_at": now + ttl,
             "new_interval": interval,

@@ -54,6 +54,7 @@ class DeviceAuthorization:
     client_id: str
     scopes: str
     address: str
+    device_name: str | None
     created_at: int
     expires_at: int
     interval: int

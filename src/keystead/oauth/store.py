@@ -161,6 +161,7 @@ _OPENED = {
     "organization_id": _device.organization_id,
     "scopes": _device.granted_scopes,
     "address": _device.address,
+    "device_name": _device.device_name,
     "created_at": _approved_at,
     "expires_at": _until,
     "generation": literal_column(str(FIRST_GENERATION)),

@@ -1,6 +1,7 @@
 """How a session begins, whatever led to it: a fresh id and secret, a row, the end of the one before."""
 
 import secrets
+from typing import Final
 
 from keystead.audit.service import AuditLog
 from keystead.db import Transaction
@@ -11,6 +12,8 @@ from keystead.kernel.secrets import SESSION_PREFIX, Secret, keyed_hash, new_opaq
 from keystead.kernel.settings import Settings
 from keystead.sessions import rules, store
 from keystead.sessions.models import Device, Fresh, KeptSession, SignedIn, Visit
+
+_NOBODY_ELSE: Final = {"impersonator_id": None, "impersonator_session": None, "impersonation_reason": None}
 
 
 class Beginnings:
@@ -48,9 +51,13 @@ class Beginnings:
         visit: Visit,
         *,
         factor: str | None = None,
-        **detail: str | bool,
+        password: bool = True,
     ) -> SignedIn:
-        """Begin a session, and end the one that the browser had (W2). ``factor`` is the second factor that was used."""
+        """Begin a session, and end the one that the browser had (W2).
+
+        ``factor`` is the second factor that was used, ``password`` whether a password was.
+        """
+        detail: dict[str, str | bool] = {} if password else {"password": False}
         now = self._clock.now()
         if visit.previous is not None:
             await self._end_previous(tx, visit.previous)
@@ -67,6 +74,8 @@ class Beginnings:
                 "address": visit.address,
                 "user_agent": rules.shown_user_agent(visit.user_agent),
                 "second_factor": int(factor is not None),
+                "password": int(password),
+                **_NOBODY_ELSE,
             },
         )
         device = self.known_device(visit.device_cookie, user_id)
@@ -114,6 +123,8 @@ class Beginnings:
                 "address": address or old.address,
                 "user_agent": old.user_agent,
                 "second_factor": old.second_factor,
+                "password": old.password,
+                **_NOBODY_ELSE,
             },
         )
         await self._audit.record(

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, Field
 
 from keystead.kernel.principal import Identity
 from keystead.kernel.secrets import Secret
@@ -132,6 +132,7 @@ class KeptSession:
     address: str
     user_agent: str
     second_factor: int
+    password: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,21 +182,6 @@ class SessionHolder(Identity):
     expires_at: int
 
 
-class PasswordSignIn(BaseModel):
-    """The body of a sign-in. Members that are not listed are ignored."""
-
-    model_config = ConfigDict(
-        extra="ignore",
-        frozen=True,
-        hide_input_in_errors=True,
-        strict=True,
-        json_schema_extra={"examples": [{"username": "ada", "password": "correct horse battery staple"}]},
-    )
-
-    username: str = Field(description="The user name or the e-mail address.", min_length=1, max_length=320)
-    password: SecretStr = Field(description="The password.", min_length=1, max_length=1_024)
-
-
 class SessionItem(BaseModel):
     """A browser in which you are signed in."""
 
@@ -211,7 +197,3 @@ class SessionList(BaseModel):
     """What GET /sessions answers."""
 
     sessions: list[SessionItem] = Field(description="The browsers in which you are signed in, the oldest first.")
-
-
-class SignedOut(BaseModel):
-    """The body that answers a sign-out: an object without members."""

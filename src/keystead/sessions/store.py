@@ -59,6 +59,7 @@ KEPT: Final = Query(
         session.c.address,
         session.c.user_agent,
         session.c.second_factor,
+        session.c.password,
     ).where(session.c.id == bindparam("session_id")),
     KeptSession,
 )

@@ -133,6 +133,7 @@ class Tokens:
                 "user_id": identity.user_id,
                 "organization_id": identity.organization_id,
                 "grant_id": grant_id,
+                "api_key_id": None,
                 "created_at": now,
                 "expires_at": expires_at,
             }

@@ -25,6 +25,14 @@ def upgrade() -> None:
     )
     op.create_index("ix_audit_event_actor", "audit_event", ["actor_id", "at", "id"], unique=False)
     op.create_index(op.f("ix_audit_event_at"), "audit_event", ["at"], unique=False)
+    op.create_index(
+        "ix_audit_event_impersonated",
+        "audit_event",
+        ["target", "at"],
+        unique=False,
+        sqlite_where=sa.text("type = 'session:impersonate'"),
+        postgresql_where=sa.text("type = 'session:impersonate'"),
+    )
     op.create_index("ix_audit_event_organization", "audit_event", ["organization_id", "at", "id"], unique=False)
     op.create_table(
         "client",
@@ -70,9 +78,21 @@ def upgrade() -> None:
         sa.Column("display_name", sa.Text(), nullable=False),
         sa.Column("longest_key_life", sa.BigInteger(), nullable=True),
         sa.Column("second_factor_required", sa.BigInteger(), nullable=False),
+        sa.Column("password_sign_in_off", sa.BigInteger(), nullable=False),
+        sa.Column("device_sign_in_off", sa.BigInteger(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_organization")),
         sa.UniqueConstraint("name", name=op.f("uq_organization_name")),
+    )
+    op.create_table(
+        "platform_policy",
+        sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("longest_key_life", sa.BigInteger(), nullable=True),
+        sa.Column("second_factor_required", sa.BigInteger(), nullable=False),
+        sa.Column("password_sign_in_off", sa.BigInteger(), nullable=False),
+        sa.Column("device_sign_in_off", sa.BigInteger(), nullable=False),
+        sa.CheckConstraint("id = 1", name=op.f("ck_platform_policy_single")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_platform_policy")),
     )
     op.create_table(
         "revocation",
@@ -172,6 +192,7 @@ def upgrade() -> None:
         sa.Column("client_id", sa.Text(), nullable=False),
         sa.Column("scopes", sa.Text(), nullable=False),
         sa.Column("address", sa.Text(), nullable=False),
+        sa.Column("device_name", sa.Text(), nullable=True),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("expires_at", sa.BigInteger(), nullable=False),
         sa.Column("interval", sa.BigInteger(), nullable=False),
@@ -269,6 +290,7 @@ def upgrade() -> None:
         sa.Column("organization_id", sa.Text(), nullable=False),
         sa.Column("scopes", sa.Text(), nullable=False),
         sa.Column("address", sa.Text(), nullable=False),
+        sa.Column("device_name", sa.Text(), nullable=True),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("expires_at", sa.BigInteger(), nullable=False),
         sa.Column("generation", sa.BigInteger(), nullable=False),
@@ -322,6 +344,11 @@ def upgrade() -> None:
         sa.Column("address", sa.Text(), nullable=False),
         sa.Column("user_agent", sa.Text(), nullable=False),
         sa.Column("second_factor", sa.BigInteger(), nullable=False),
+        sa.Column("password", sa.BigInteger(), nullable=False),
+        sa.Column("impersonator_id", sa.Text(), nullable=True),
+        sa.Column("impersonator_session", sa.Text(), nullable=True),
+        sa.Column("impersonation_reason", sa.Text(), nullable=True),
+        sa.ForeignKeyConstraint(["impersonator_id"], ["user.id"], name=op.f("fk_session_impersonator_id_user")),
         sa.ForeignKeyConstraint(
             ["organization_id"], ["organization.id"], name=op.f("fk_session_organization_id_organization")
         ),
@@ -330,6 +357,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("secret_hash", name=op.f("uq_session_secret_hash")),
     )
     op.create_index(op.f("ix_session_expires_at"), "session", ["expires_at"], unique=False)
+    op.create_index(op.f("ix_session_impersonator_session"), "session", ["impersonator_session"], unique=False)
     op.create_index(op.f("ix_session_user_id_id"), "session", ["user_id", "id"], unique=True)
     op.create_table(
         "short_term_token",
@@ -337,6 +365,7 @@ def upgrade() -> None:
         sa.Column("user_id", sa.Text(), nullable=False),
         sa.Column("organization_id", sa.Text(), nullable=False),
         sa.Column("grant_id", sa.Text(), nullable=True),
+        sa.Column("api_key_id", sa.Text(), nullable=True),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("expires_at", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(
@@ -345,6 +374,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["user_id"], ["user.id"], name=op.f("fk_short_term_token_user_id_user")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_short_term_token")),
     )
+    op.create_index(op.f("ix_short_term_token_api_key_id"), "short_term_token", ["api_key_id"], unique=False)
     op.create_index(op.f("ix_short_term_token_expires_at"), "short_term_token", ["expires_at"], unique=False)
     op.create_index(op.f("ix_short_term_token_grant_id"), "short_term_token", ["grant_id"], unique=False)
     op.create_index(op.f("ix_short_term_token_user_id_id"), "short_term_token", ["user_id", "id"], unique=True)

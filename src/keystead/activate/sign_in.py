@@ -5,17 +5,16 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Depends, Request, Security
 from fastapi.responses import JSONResponse, Response
 from fastapi.security import APIKeyCookie
-from pydantic import ValidationError
+from pydantic import Field, SecretStr
 
+from keystead.activate.shapes import UNKEPT, Sent, Shape, body_of, described
 from keystead.kernel.permissions import Permission
 from keystead.kernel.principal import Principal
 from keystead.kernel.problems import (
     CredentialNotAllowed,
     CrossSite,
-    FieldProblem,
     Forbidden,
     InvalidParameters,
-    InvalidRequest,
     RateLimited,
     SecondFactorRequired,
     TwoCredentials,
@@ -25,29 +24,32 @@ from keystead.kernel.problems import (
 )
 from keystead.kernel.secrets import Secret
 from keystead.sessions.cookies import DEVICE_COOKIE, SESSION_COOKIE, clear_session_cookie, set_cookies
-from keystead.sessions.models import PasswordSignIn, SignedOut
 from keystead.sessions.service import Sessions
 from keystead.wire.access import allow
-from keystead.wire.asgi import read_body
 from keystead.wire.caller import caller_of
 from keystead.wire.documented import ANYWHERE, NO_STORE, documented
-from keystead.wire.forms import media_type
 from keystead.wire.origin import check_same_site
 
 _declared = APIKeyCookie(
     name=SESSION_COOKIE, scheme_name="cookie", description="The session that a sign-in begins.", auto_error=False
 )
-_NO_STORE: Final = {"Cache-Control": "no-store"}
 _COOKIE_SET: Final[dict[str, Any]] = NO_STORE | {
     "Set-Cookie": {"description": "The session begins or ends.", "required": True, "schema": {"type": "string"}}
 }
-_JSON: Final = "application/json"
-_BODY: Final[dict[str, Any]] = {
-    "requestBody": {"required": True, "content": {_JSON: {"schema": PasswordSignIn.model_json_schema()}}}
-}
 
 
-class SessionRoutes:
+class PasswordSignIn(Sent):
+    """The body of a sign-in."""
+
+    username: str = Field(description="The user name or the e-mail address.", min_length=1, max_length=320)
+    password: SecretStr = Field(description="The password.", min_length=1, max_length=1_024)
+
+
+class SignedOut(Shape):
+    """The body that answers a sign-out: an object without members."""
+
+
+class SignInRoutes:
     """POST /api/sso/password/login and POST /api/sso/logout."""
 
     def __init__(self, sessions: Sessions, *, public_url: str) -> None:
@@ -79,7 +81,7 @@ class SessionRoutes:
                     RateLimited,
                 ),
             },
-            openapi_extra=_BODY,
+            openapi_extra=described(PasswordSignIn),
         )
         router.add_api_route(
             "/api/sso/logout",
@@ -101,7 +103,7 @@ class SessionRoutes:
         People with a second factor, and members of an organization that asks for one, sign in on the page in a browser.
         """
         check_same_site(request.headers, self._public_url)
-        body = await _read_sign_in(request)
+        body = await body_of(request, PasswordSignIn)
         previous = request.cookies.get(SESSION_COOKIE)
         signed_in = await self._sessions.sign_in(
             body.username,
@@ -111,7 +113,7 @@ class SessionRoutes:
             device_cookie=request.cookies.get(DEVICE_COOKIE),
             previous=Secret(previous) if previous else None,
         )
-        response = Response(status_code=204, headers=_NO_STORE)
+        response = Response(status_code=204, headers=UNKEPT)
         set_cookies(response, signed_in, lifetime=self._sessions.lifetime)
         return response
 
@@ -124,27 +126,6 @@ class SessionRoutes:
         """End the session that the cookie names, and clear the cookie."""
         check_same_site(request.headers, self._public_url)
         await self._sessions.sign_out(principal.credential_id, address=caller_of(request.scope).address)
-        response = JSONResponse({}, headers=_NO_STORE)
+        response = JSONResponse({}, headers=UNKEPT)
         clear_session_cookie(response)
         return response
-
-
-async def _read_sign_in(request: Request) -> PasswordSignIn:
-    """Return the body. Read here, so that a password is never part of a framework's report on a bad request (W9).
-
-    Raises UnsupportedMediaType, BodyTooLarge, InvalidRequest for what is not JSON, and InvalidParameters.
-    """
-    if media_type(request.headers.get("content-type", "")) != _JSON:
-        raise UnsupportedMediaType(f"Send the user name and the password as {_JSON}.")
-    try:
-        return PasswordSignIn.model_validate_json(await read_body(request.receive))
-    except ValidationError as error:
-        mistakes = error.errors(include_url=False, include_context=False, include_input=False)
-    if any(mistake["type"] == "json_invalid" for mistake in mistakes):
-        raise InvalidRequest("The body is not valid JSON.")
-    raise InvalidParameters(
-        fields=[
-            FieldProblem("body", ".".join(str(part) for part in mistake["loc"]), mistake["type"], mistake["msg"])
-            for mistake in mistakes
-        ]
-    )

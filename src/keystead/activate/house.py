@@ -1,0 +1,38 @@
+"""Every group of addresses of this API, put together from the services that they call."""
+
+from fastapi import APIRouter
+
+from keystead.accounts.service import Accounts
+from keystead.activate.sign_in import SignInRoutes
+from keystead.factors.service import Factors
+from keystead.kernel.clock import Clock
+from keystead.kernel.settings import Settings
+from keystead.keys.service import Keys
+from keystead.oauth.connected import ConnectedDevices
+from keystead.oauth.service import OAuth
+from keystead.organizations.service import Organizations
+from keystead.sessions.recovery import Recovery
+from keystead.sessions.service import Sessions
+from keystead.tokens.service import Tokens
+from keystead.wire.limiter import Limiter
+
+
+def activate_routers(
+    *,
+    settings: Settings,
+    clock: Clock,
+    limiter: Limiter,
+    accounts: Accounts,
+    factors: Factors,
+    sessions: Sessions,
+    recovery: Recovery,
+    keys: Keys,
+    tokens: Tokens,
+    oauth: OAuth,
+    connected: ConnectedDevices,
+    organizations: Organizations,
+) -> list[APIRouter]:
+    """Return the routes of every group."""
+    return [
+        SignInRoutes(sessions, public_url=settings.public_url).router(),
+    ]
