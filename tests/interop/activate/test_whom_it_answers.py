@@ -1,0 +1,40 @@
+"""Who a credential is, as the SDK asks it, whichever credential it has."""
+
+import pytest
+from parallelworks_client import Client as HandWritten
+from parallelworks_client.api.authentication import get_auth_session
+from parallelworks_client.auth import extract_platform_host
+from parallelworks_client.problem import ProblemError, raise_for_problem
+
+from tests.interop.activate import sdk
+from tests.interop.activate.sdk import Sdk
+from tests.support.server import ADA, KeysteadServer
+
+
+def test_every_kind_of_credential_is_told_who_it_is(
+    server: KeysteadServer, ada: Sdk, adas_key: str, adas_token: str
+) -> None:
+    clients = (ada, sdk.with_key(server.url, adas_key), sdk.with_token(server.url, adas_token))
+    with sdk.closing(*clients):
+        told = [sdk.good(get_auth_session, client) for client in clients]
+    assert {one.username for one in told} == {ADA.username}
+    assert {one.organization for one in told} == {"acme"}
+
+
+def test_a_key_and_a_token_name_their_host_and_the_sdk_finds_this_server_by_them(
+    server: KeysteadServer, adas_key: str, adas_token: str
+) -> None:
+    for credential in (adas_key, adas_token):
+        assert extract_platform_host(credential) == server.url
+        with HandWritten.from_credential(credential).sync() as client:
+            assert client.get("/api/auth/session").json()["username"] == ADA.username
+
+
+def test_a_refusal_is_read_by_both_parsers_and_its_type_is_a_page(server: KeysteadServer, adas_token: str) -> None:
+    with HandWritten.with_credential(server.url, adas_token + "x").sync() as client:
+        answer = client.get("/api/auth/session")
+        with pytest.raises(ProblemError) as raised:
+            raise_for_problem(answer)
+        problem = raised.value
+        assert (problem.status, problem.code, problem.language) == (401, "unauthenticated", "en")
+        assert client.get(problem.type_url(server.url)).status_code == 200
