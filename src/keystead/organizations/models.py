@@ -50,6 +50,24 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
+class Account:
+    """A member's account as somebody finds it who would set anew how they sign in.
+
+    ``platform_admin`` is 0 or 1; ``organizations`` is how many the person belongs to, ``role`` what they are in this
+    one, whose name for people is ``organization``.
+    """
+
+    user_id: str
+    username: str
+    email: str
+    role: str
+    organization_id: str
+    organization: str
+    platform_admin: int
+    organizations: int
+
+
+@dataclass(frozen=True, slots=True)
 class Removed:
     """What ended with a membership, or with ``keys`` and "take", changed hands."""
 

@@ -5,7 +5,7 @@ from typing import Final
 from keystead.kernel.principal import Principal
 from keystead.kernel.problems import Conflict, FieldProblem, Forbidden, InvalidParameters
 from keystead.kernel.scopes import Role
-from keystead.organizations.models import DAY, LONGEST_POLICY_DAYS, FoundInvitation, Policies, Standing
+from keystead.organizations.models import DAY, LONGEST_POLICY_DAYS, Account, FoundInvitation, Policies, Standing
 
 ONLY_OWNER: Final = "An organization always has an owner, and there is no other one. Make somebody else an owner first."
 LONGEST_SEARCH: Final = 254
@@ -63,6 +63,27 @@ def check_removal(actor: Role, target: Role, *, own: bool) -> None:
         raise Conflict("Nobody removes themselves. Ask another owner or admin of the organization.")
     if target is Role.OWNER and actor is not Role.OWNER:
         raise Forbidden("Only an owner may remove an owner. Ask one of them.")
+
+
+def check_may_reset(actor: Role | None, account: Account) -> None:
+    """Raise Forbidden unless ``actor``, the role of somebody in the organization, may set anew how a person signs in.
+
+    None stands for an operator of the installation, who may. There is one account for all organizations of a person: a
+    weaker sign-in, or a password that somebody else knows, opens the other ones as well, so their admins are not asked
+    by one of them but by an operator.
+    """
+    if actor is None:
+        return
+    check_leads(actor)
+    if account.platform_admin:
+        raise Forbidden("Only operators of this installation may do this to an operator's account.")
+    if account.role == Role.OWNER.value and actor is not Role.OWNER:
+        raise Forbidden("Only an owner may do this to an owner's account. Ask one of them.")
+    if account.organizations > 1:
+        raise Forbidden(
+            "The person belongs to another organization as well, and has one account for both. Ask an operator of this "
+            "installation."
+        )
 
 
 def still_stands(found: FoundInvitation) -> bool:

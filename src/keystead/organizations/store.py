@@ -8,6 +8,7 @@ from keystead.db import Command, Query, upsert
 from keystead.db.tables import api_key, app, invitation, membership, organization, passkey, totp, user
 from keystead.kernel.scopes import Role
 from keystead.organizations.models import (
+    Account,
     FoundInvitation,
     Invitation,
     ListedOrganization,
@@ -60,6 +61,28 @@ STANDING: Final = Query(
     .join(user, user.c.id == membership.c.user_id)
     .where(_OF_USER, _IN_ORGANIZATION),
     Standing,
+)
+_memberships = membership.alias()
+ACCOUNT_IN: Final = Query(
+    select(
+        user.c.id.label("user_id"),
+        user.c.username,
+        user.c.email,
+        membership.c.role,
+        membership.c.organization_id,
+        organization.c.display_name.label("organization"),
+        user.c.platform_admin,
+        select(func.count())
+        .select_from(_memberships)
+        .where(_memberships.c.user_id == user.c.id)
+        .scalar_subquery()
+        .label("organizations"),
+    )
+    .select_from(membership)
+    .join(user, user.c.id == membership.c.user_id)
+    .join(organization, organization.c.id == membership.c.organization_id)
+    .where(user.c.username == bindparam("username"), organization.c.name == bindparam("named")),
+    Account,
 )
 ANOTHER_OWNER: Final = Query(
     select(membership.c.user_id)
