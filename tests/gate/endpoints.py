@@ -14,7 +14,7 @@ from fastapi.routing import APIRoute
 from starlette.routing import BaseRoute, Mount, Route
 
 from keystead.app import build_application, open_services
-from keystead.gate.hot import SESSION, VERIFY
+from keystead.gate.hot import OLDER_SESSION, SESSION, VERIFY
 from keystead.gate.operations import PATHS
 from keystead.kernel.clock import SystemClock
 from keystead.kernel.ids import new_id
@@ -72,7 +72,8 @@ def endpoints(furnished: Path, scratch: Path) -> tuple[Endpoint, ...]:
         documents = list(_documents(inner))
         paths = documents[0][1]["paths"]
         direct = [Endpoint(method.upper(), path) for path in gate._direct for method in paths[path]]
-        own = [Endpoint("GET", path, guarded=path in {SESSION, VERIFY}) for path in (SESSION, VERIFY, *sorted(PATHS))]
+        hot = (SESSION, OLDER_SESSION, VERIFY)
+        own = [Endpoint("GET", path, guarded=path in hot) for path in (*hot, *sorted(PATHS))]
         return tuple(_described(one, documents) for one in (*_walk(inner.routes, ""), *direct, *own))
     finally:
         services.close()

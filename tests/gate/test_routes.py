@@ -58,6 +58,7 @@ PUBLIC = {
     "GET /openapi.json": "documentation",
     "GET /account/service/openapi.json": "documentation",
     "GET /healthz": "a probe",
+    "GET /healthzz": "a probe",
     "GET /readyz": "a probe",
     "GET /metrics": "only from the networks that the operator names",
 }

@@ -12,7 +12,7 @@ import schemathesis
 from starlette.routing import BaseRoute, Mount, Route
 
 from keystead.app import build_application, open_services
-from keystead.gate.hot import SESSION, VERIFY
+from keystead.gate.hot import OLDER_SESSION, SESSION, VERIFY
 from keystead.gate.operations import PATHS
 from keystead.kernel.settings import Settings
 from keystead.tokens.openapi import REVOCATIONS
@@ -278,6 +278,6 @@ def test_every_route_is_in_a_document_or_is_a_page_for_people(documents: dict[st
         reachable = set(routes(inside.routes)) | {f"POST {path}" for path in gate._direct if path != REVOCATIONS}
     finally:
         services.close()
-    reachable |= {f"GET {path}" for path in (SESSION, VERIFY, REVOCATIONS, *PATHS)}
+    reachable |= {f"GET {path}" for path in (SESSION, OLDER_SESSION, VERIFY, REVOCATIONS, *PATHS)}
     documented = {f"{one.method} {one.path}" for one in operations(documents)}
     assert reachable == documented | {f"GET {place}" for place in PLACES}

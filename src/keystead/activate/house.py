@@ -3,6 +3,8 @@
 from fastapi import APIRouter
 
 from keystead.accounts.service import Accounts
+from keystead.activate.identity import IdentityRoutes
+from keystead.activate.impersonation import ImpersonationRoutes
 from keystead.activate.sign_in import SignInRoutes
 from keystead.factors.service import Factors
 from keystead.kernel.clock import Clock
@@ -11,6 +13,7 @@ from keystead.keys.service import Keys
 from keystead.oauth.connected import ConnectedDevices
 from keystead.oauth.service import OAuth
 from keystead.organizations.service import Organizations
+from keystead.sessions.impersonating import Impersonating
 from keystead.sessions.recovery import Recovery
 from keystead.sessions.service import Sessions
 from keystead.tokens.service import Tokens
@@ -31,8 +34,11 @@ def activate_routers(
     oauth: OAuth,
     connected: ConnectedDevices,
     organizations: Organizations,
+    impersonating: Impersonating,
 ) -> list[APIRouter]:
     """Return the routes of every group."""
     return [
+        IdentityRoutes().router(),
         SignInRoutes(sessions, public_url=settings.public_url).router(),
+        ImpersonationRoutes(impersonating, session_lifetime=settings.session_ttl).router(),
     ]

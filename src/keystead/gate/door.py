@@ -11,10 +11,11 @@ from typing import Any, Final
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 
+from keystead.gate.acting import check_acting
 from keystead.gate.authenticator import Authenticator
 from keystead.gate.credentials import read_credential
 from keystead.gate.entrance import READS, Entrance, check_head, only_read
-from keystead.gate.hot import HSTS, NOSNIFF, SESSION, VERIFY, Finished, HotAnswers
+from keystead.gate.hot import HSTS, NOSNIFF, OLDER_SESSION, SESSION, VERIFY, Finished, HotAnswers
 from keystead.gate.last_use import LastUse
 from keystead.gate.measures import Measures
 from keystead.gate.operations import PATHS, Operations
@@ -50,7 +51,8 @@ from keystead.wire.json_bodies import without_duplicates
 from keystead.wire.limiter import Limiter
 from keystead.wire.origin import check_same_site
 
-_OWN: Final = frozenset({SESSION, VERIFY})
+_OWN: Final = {SESSION: SESSION, OLDER_SESSION: SESSION, VERIFY: VERIFY}
+"""The paths of the two hottest questions, and under which of them each is counted."""
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _CHARGED: Final = ("/api/", "/account/")
 COLLECT_AFTER: Final = (10_000, 10, 10)
@@ -108,7 +110,7 @@ class Gate:
             ids=self._ids,
             api_key_prefix=settings.api_key_prefix,
         )
-        self._hot = {SESSION: hot.session, VERIFY: hot.verify}
+        self._hot = {SESSION: hot.session, OLDER_SESSION: hot.session, VERIFY: hot.verify}
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
         """Answer one request, when awaited. It is no coroutine itself, because thousands of requests may be held."""
@@ -247,6 +249,7 @@ class Gate:
             self._last_use.note(principal, self._clock.now(), arrival.address)
             if principal.method is Method.SESSION and scope["method"] not in _SAFE:
                 check_same_site(Headers(scope=scope), self._settings.public_url)
+            check_acting(principal, scope["method"], scope["path"])
             if scope["path"].startswith(_CHARGED):
                 await self._charge(principal, reply)
         return Caller(reply.request_id, arrival.address, principal, refusal)
@@ -269,7 +272,7 @@ class Gate:
         request_id, shown, status = told
         path, method = scope["path"], scope["method"]
         if path in _OWN:
-            self._measures.count(path, method, status)
+            self._measures.count(_OWN[path], method, status)
             return
         surface = self._surfaces.get(path)
         if surface is None:

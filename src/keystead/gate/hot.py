@@ -31,6 +31,8 @@ from keystead.wire.forms import parse_parameters
 from keystead.wire.limiter import Limiter
 
 SESSION: Final = "/api/auth/session"
+OLDER_SESSION: Final = "/api/v2/auth/session"
+"""The address under which older clients ask the same."""
 VERIFY: Final = "/verify"
 NOSNIFF: Final = (b"x-content-type-options", b"nosniff")
 HSTS: Final = (b"strict-transport-security", b"max-age=31536000")

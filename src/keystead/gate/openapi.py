@@ -2,9 +2,9 @@
 
 from typing import Any, Final
 
-from keystead.gate.hot import SESSION, VERIFY
+from keystead.gate.hot import OLDER_SESSION, SESSION, VERIFY
 from keystead.gate.measures import CONTENT_TYPE
-from keystead.gate.operations import HEALTH, METRICS, READY
+from keystead.gate.operations import HEALTH, HEALTH_IN_A_WORD, METRICS, READY
 from keystead.kernel.problems import (
     HeadersTooLarge,
     HttpsRequired,
@@ -50,10 +50,11 @@ AUTH_SESSION: Final[dict[str, Any]] = {
         "previews": _TEXTS,
         "sidebarOptions": _TEXTS,
         "passwordUpdatedAt": {"type": "string", "format": "date-time"},
+        "impersonatedBy": {"type": "string", "description": "The operator who acts as the person."},
     },
 }
 AUTH_SESSION["required"] = [name for name in AUTH_SESSION["properties"] if name not in {
-    "organizationDisplayName", "passwordUpdatedAt"}]  # fmt: skip
+    "organizationDisplayName", "passwordUpdatedAt", "impersonatedBy"}]  # fmt: skip
 
 _WHO: Final = {
     "User": "The user name.",
@@ -79,14 +80,22 @@ def _responses(success: dict[str, Any], *problems: Any) -> dict[str, Any]:
 
 _REFUSALS: Final = (Unauthenticated, HttpsRequired, HeadersTooLarge, Unavailable)
 
+_SESSION: Final[dict[str, Any]] = {
+    "operationId": "session",
+    "summary": "Who is this credential?",
+    "tags": ["Identity"],
+    "security": _ANY,
+    "responses": _responses(_json("The person.", AUTH_SESSION), *_REFUSALS, TwoCredentials, RateLimited),
+}
+
 PATHS: Final[dict[str, Any]] = {
-    SESSION: {
+    SESSION: {"get": _SESSION},
+    OLDER_SESSION: {
         "get": {
-            "operationId": "session",
-            "summary": "Who is this credential?",
-            "tags": ["Identity"],
-            "security": _ANY,
-            "responses": _responses(_json("The person.", AUTH_SESSION), *_REFUSALS, TwoCredentials, RateLimited),
+            **_SESSION,
+            "operationId": "session_of_older_clients",
+            "summary": "Who is this credential? Asked by older clients",
+            "deprecated": True,
         }
     },
     VERIFY: {
@@ -112,6 +121,13 @@ PATHS: Final[dict[str, Any]] = {
                     | {
                         f"X-Keystead-{name}": {"description": meaning, "required": True, "schema": _TEXT}
                         for name, meaning in _WHO.items()
+                    }
+                    | {
+                        "X-Keystead-Impersonator": {
+                            "description": "The user name of the operator who acts as the person, where one does.",
+                            "required": False,
+                            "schema": _TEXT,
+                        }
                     },
                 },
                 *_REFUSALS,
@@ -125,6 +141,14 @@ PATHS: Final[dict[str, Any]] = {
             "summary": "Is the process alive?",
             "tags": ["Operation"],
             "responses": _responses(_json("It is.", _STATUS), HeadersTooLarge),
+        }
+    },
+    HEALTH_IN_A_WORD: {
+        "get": {
+            "operationId": "healthzz",
+            "summary": "Is the process alive? Answered in a word",
+            "tags": ["Operation"],
+            "responses": _responses(_json("It is.", {"type": "string", "const": "ok"}), HeadersTooLarge),
         }
     },
     READY: {

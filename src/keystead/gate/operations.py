@@ -17,9 +17,11 @@ from keystead.wire.asgi import Scope
 from keystead.wire.limiter import Limiter
 
 HEALTH: Final = "/healthz"
+HEALTH_IN_A_WORD: Final = "/healthzz"
+"""Where the ACTIVATE SDK asks the same; it reads a JSON string."""
 READY: Final = "/readyz"
 METRICS: Final = "/metrics"
-PATHS: Final = frozenset({HEALTH, READY, METRICS})
+PATHS: Final = frozenset({HEALTH, HEALTH_IN_A_WORD, READY, METRICS})
 
 _encode = msgspec.json.Encoder().encode
 
@@ -54,6 +56,8 @@ class Operations:
         """Answer one of ``PATHS``. Raises NotFound where metrics may not be read."""
         if scope["path"] == HEALTH:
             return _json(200, {"status": "ok"})
+        if scope["path"] == HEALTH_IN_A_WORD:
+            return _json(200, "ok")
         if scope["path"] == READY:
             return await self._ready()
         if was_forwarded(scope) or not address_within(arrival.address, self._metrics_networks):
@@ -86,5 +90,5 @@ class Operations:
         return _json(200 if ready else 503, {"status": "ready" if ready else "not ready", "checks": checks})
 
 
-def _json(status: int, content: Mapping[str, Any]) -> Answer:
+def _json(status: int, content: Mapping[str, Any] | str) -> Answer:
     return Answer(status, {"Content-Type": "application/json", "Cache-Control": "no-store"}, _encode(content))
