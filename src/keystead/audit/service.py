@@ -3,11 +3,12 @@
 import json
 from typing import Final
 
-from keystead.audit.models import AuditEvent, AuditFilters, AuditPage, AuditPlace, Detail
+from keystead.audit.models import AuditEvent, AuditFilters, AuditPage, AuditPlace, Detail, ToldEvent
 from keystead.audit.store import (
     APPEND,
     END_OF_LOOK,
     END_OF_LOOK_OF_ACTOR,
+    IMPERSONATIONS_OF,
     NEWEST_OF_ACTOR,
     NEWEST_OF_ORGANIZATION,
     PAGE,
@@ -20,6 +21,8 @@ from keystead.kernel.ids import new_id
 
 LOOKED_AT: Final = 10_000
 """Events that a filter looks through at a time: some milliseconds on either engine."""
+IMPERSONATE: Final = "session:impersonate"
+"""An operator began to act as the person who is the event's target."""
 
 
 class AuditLog:
@@ -65,6 +68,10 @@ class AuditLog:
     async def of_user(self, reader: Reader, user_id: str, most: int) -> list[AuditEvent]:
         """Return the newest events of what a person did themselves, in every organization, the newest first."""
         return await reader.all(NEWEST_OF_ACTOR, {"actor_id": user_id, "most": most})
+
+    async def impersonations_of(self, reader: Reader, user_id: str, since: int, most: int) -> list[ToldEvent]:
+        """Return when operators acted as a person since a Unix second, with their names, the newest first."""
+        return await reader.all(IMPERSONATIONS_OF, {"user_id": user_id, "since": since, "most": most})
 
     async def page(
         self, reader: Reader, organization_id: str, filters: AuditFilters, before: AuditPlace | None, most: int

@@ -26,6 +26,21 @@ NEWEST_OF_ACTOR: Final = Query(
     .limit(bindparam("most")),
     AuditEvent,
 )
+IMPERSONATIONS_OF: Final = Query(
+    select(
+        *audit_event.c,
+        select(user.c.username).where(user.c.id == audit_event.c.actor_id).scalar_subquery().label("actor"),
+    )
+    .where(
+        # In the text of the statement, because the index holds these events alone.
+        audit_event.c.type == literal_column("'session:impersonate'", Text),
+        audit_event.c.target == bindparam("user_id"),
+        audit_event.c.at >= bindparam("since"),
+    )
+    .order_by(audit_event.c.at.desc())
+    .limit(bindparam("most")),
+    ToldEvent,
+)
 
 
 # Reading page by page. A filter that no index serves looks at so many events and no more, so that a question that

@@ -1,8 +1,9 @@
 """Remembering who a credential is, and forgetting it the moment that may no longer be true (promises V1, V4).
 
 An entry is found by the keyed hash of its credential, so a dump of the memory's index shows none. It is dropped when
-the change feed names its credential, its user or its organization. A look-up that was under way while something changed
-must not fill the cache with what it saw before: it is kept only if nothing was heard since it began.
+the change feed names its credential, its user or its organization, or the grant that it ends with. A look-up that was
+under way while something changed must not fill the cache with what it saw before: it is kept only if nothing was heard
+since it began.
 
 An entry is also known by sight: by the keyed hash of a header field in which its credential came, so that the same
 field is not read and decoded each time. What is known by sight goes when its entry goes, and so does what is known of
@@ -74,6 +75,8 @@ class CredentialCache:
         self._entries: OrderedDict[bytes, Entry] = OrderedDict()
         self._by_sight: dict[bytes, Entry] = {}
         self._by_credential: dict[str, tuple[bytes, ...]] = {}
+        self._by_grant: dict[str, tuple[bytes, ...]] = {}
+        """The keys of what ends at once when its grant does; an access token that does not is not among them."""
         self._people: dict[str, dict[str, Person]] = {}
         """By user and organization; only those with a credential here."""
         self.heard = 0
@@ -95,9 +98,10 @@ class CredentialCache:
     def put(self, key: bytes, principal: Principal, heard: int) -> Entry:
         """Remember a principal if there is room for it, unless something was heard since the look-up began.
 
-        Return its entry in any case.
+        Return its entry in any case. An operator who acts as somebody is never remembered: that rests on more than the
+        feed tells of, and what is written for the person must not tell of the operator.
         """
-        if heard != self.heard:
+        if heard != self.heard or principal.impersonator is not None:
             return Entry(principal, Person(principal.identity))
         if key in self._entries:
             self._drop(key)
@@ -108,6 +112,8 @@ class CredentialCache:
         person = self._person(principal.identity)
         person.keys.add(key)
         self._by_credential[principal.credential_id] = (*self._by_credential.get(principal.credential_id, ()), key)
+        if principal.ends_with_grant and principal.grant_id is not None:
+            self._by_grant[principal.grant_id] = (*self._by_grant.get(principal.grant_id, ()), key)
         entry = self._entries[key] = Entry(principal, person, kept=True)
         return entry
 
@@ -145,6 +151,8 @@ class CredentialCache:
         kind, _, name = subject.partition(":")
         if kind == "credential":
             return self._by_credential.get(name, ())
+        if kind == "grant":
+            return self._by_grant.get(name, ())
         if kind == "user":
             return [key for person in self._people.get(name, {}).values() for key in person.keys]
         if kind == "organization":  # changes so seldom that looking through the people will do
@@ -184,7 +192,7 @@ class CredentialCache:
     def _forget_everything(self) -> None:
         for entry in self._entries.values():
             entry.kept = False
-        for index in (self._entries, self._by_sight, self._by_credential, self._people):
+        for index in (self._entries, self._by_sight, self._by_credential, self._by_grant, self._people):
             index.clear()
 
     def _drop(self, key: bytes) -> None:
@@ -195,12 +203,19 @@ class CredentialCache:
         for sight in entry.sights:
             del self._by_sight[sight]
         credential_id, identity, person = entry.principal.credential_id, entry.principal.identity, entry.person
-        others = tuple(other for other in self._by_credential.pop(credential_id) if other != key)
-        if others:
-            self._by_credential[credential_id] = others
+        _leave(self._by_credential, credential_id, key)
+        if entry.principal.ends_with_grant and entry.principal.grant_id is not None:
+            _leave(self._by_grant, entry.principal.grant_id, key)
         person.keys.discard(key)
         if not person.keys:
             of_user = self._people[identity.user_id]
             del of_user[identity.organization_id]
             if not of_user:
                 del self._people[identity.user_id]
+
+
+def _leave(index: dict[str, tuple[bytes, ...]], name: str, key: bytes) -> None:
+    """Take a key out of those that an index has under a name, and the name with the last of them."""
+    others = tuple(other for other in index.pop(name) if other != key)
+    if others:
+        index[name] = others

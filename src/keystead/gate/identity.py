@@ -44,6 +44,8 @@ def session_body(principal: Principal) -> bytes:
     }
     if identity.password_updated_at is not None:
         body["passwordUpdatedAt"] = iso(identity.password_updated_at)
+    if principal.impersonator is not None:
+        body["impersonatedBy"] = principal.impersonator.username
     return _encode(body)
 
 
@@ -55,6 +57,8 @@ def verify_headers(principal: Principal) -> list[tuple[bytes, bytes]]:
         b"x-keystead-scopes": format_scopes(principal.scopes),
         b"x-keystead-method": principal.method.value,
     }
+    if principal.impersonator is not None:
+        values[b"x-keystead-impersonator"] = principal.impersonator.username
     return [(name, value.encode("ascii", "replace")) for name, value in values.items()]
 
 

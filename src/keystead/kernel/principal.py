@@ -36,10 +36,21 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True)
+class Impersonator:
+    """The operator who acts as somebody else, and the session of their own from which they do."""
+
+    user_id: str
+    username: str
+    session_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Principal:
     """The user, organization and powers behind a credential; every acting identity comes from here (promise K5).
 
-    ``grant_id`` is the grant that an access token was issued under, None for any other credential.
+    ``grant_id`` is the grant that an access token was issued under, None for any other credential. ``impersonator`` is
+    the operator in whose hands a session is that was begun to act as the person, None for everybody else. A credential
+    that ``ends_with_grant`` is worth nothing from the moment on in which its grant ends; others live until they expire.
     """
 
     identity: Identity
@@ -48,6 +59,8 @@ class Principal:
     credential_id: str
     expires_at: int | None
     grant_id: str | None = None
+    impersonator: Impersonator | None = None
+    ends_with_grant: bool = False
 
     @property
     def role(self) -> Role:

@@ -109,7 +109,28 @@ class SecondFactorRequired(Problem):
     """
 
     code, status, title = "second_factor_required", 403, "A second factor is needed"
-    remedy = "Sign in on the sign-in page in a browser, which asks for it."
+    remedy = (
+        "Sign in on the sign-in page in a browser, which asks for it. A program sends what is asked for to "
+        "/api/sso/mfa/login, with the cookie of this answer."
+    )
+
+
+class SignInOver(Problem):
+    """There is no sign-in to go on with: it is too old, was finished, had too many tries, or something changed."""
+
+    code, status, title = "sign_in_over", 401, "This sign-in has ended"
+    remedy = "Begin again with the user name and the password."
+    challenge = WrongSignIn.challenge
+
+
+class SignInAgain(Problem):
+    """The session is good, but its sign-in was too long ago for a change of how the account is secured.
+
+    Second factors can be changed for 15 minutes after a sign-in, or on the Security page, which asks for the password.
+    """
+
+    code, status, title = "sign_in_again", 403, "Sign in again first"
+    remedy = "Sign in again and repeat the request, or make the change on the Security page of Account Settings."
 
 
 class CredentialNotAllowed(Problem):
@@ -133,6 +154,14 @@ class Forbidden(Problem):
 
     code, status, title = "forbidden", 403, "You may not do this"
     remedy = "Ask an owner or admin of the organization."
+    oauth_error = "access_denied"
+
+
+class Impersonating(Problem):
+    """The session acts as somebody else. It shows what that person sees, and nothing can be done in their name."""
+
+    code, status, title = "impersonating", 403, "You act as somebody else"
+    remedy = "Stop acting as this person, then do it in your own name."
     oauth_error = "access_denied"
 
 

@@ -150,6 +150,25 @@ def second_factor_changed(product_name: str, to: str, what: str, address: str | 
     )
 
 
+def acted_as(product_name: str, to: str, operator: str, reason: str, url: Secret | str) -> Letter:
+    """An operator begins to act as somebody, and says why; ``url`` is Account Settings."""
+    return Letter(
+        to=to,
+        subject=f"An operator of {product_name} acts as you",
+        paragraphs=(
+            f"The operator {harmless(operator)} of {product_name} begins to see your account as you see it, for an "
+            "hour at most.",
+            f"The reason given is: {harmless(reason)}",
+            "Nothing can be changed or made in your name meanwhile.",
+        ),
+        button=_button("See it in Account Settings", url),
+        closing=(
+            "If you did not expect this, ask the operator about it. You can end it there, under Browser sessions.",
+            f"You get this letter because this is the e-mail address of an account at {product_name}.",
+        ),
+    )
+
+
 def removed_from(product_name: str, to: str, organization: str) -> Letter:
     """Somebody is no member of an organization any more."""
     organization = harmless(organization)

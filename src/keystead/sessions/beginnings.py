@@ -11,7 +11,7 @@ from keystead.kernel.ids import new_id
 from keystead.kernel.secrets import SESSION_PREFIX, Secret, keyed_hash, new_opaque
 from keystead.kernel.settings import Settings
 from keystead.sessions import rules, store
-from keystead.sessions.models import Device, Fresh, KeptSession, SignedIn, Visit
+from keystead.sessions.models import Device, Fresh, KeptSession, Person, SignedIn, Visit
 
 _NOBODY_ELSE: Final = {"impersonator_id": None, "impersonator_session": None, "impersonation_reason": None}
 
@@ -137,6 +137,45 @@ class Beginnings:
             because=because,
         )
         return self._signed_in(fresh, old.user_id, self.known_device(device_cookie, old.user_id))
+
+    async def act_as(
+        self,
+        tx: Transaction,
+        fresh: Fresh,
+        parked: KeptSession,
+        person: Person,
+        *,
+        address: str,
+        user_agent: str,
+        reason: str,
+    ) -> int:
+        """Begin a session that acts as somebody, from an operator's own one, and return when it ends in Unix seconds.
+
+        It proves no more than the operator's does and ends no later, nor later than ``LONGEST_ACT`` from now. The
+        operator's browser does not become a known device of the person's.
+        """
+        now = self._clock.now()
+        ends = min(parked.expires_at, now + rules.LONGEST_ACT)
+        await tx.run(
+            store.INSERT,
+            {
+                "id": fresh.session_id,
+                "secret_hash": self.hash(fresh.secret.reveal()),
+                "user_id": person.user_id,
+                "organization_id": person.organization_id,
+                "created_at": now,
+                "last_used_at": now,
+                "expires_at": ends,
+                "address": address,
+                "user_agent": rules.shown_user_agent(user_agent),
+                "second_factor": parked.second_factor,
+                "password": parked.password,
+                "impersonator_id": parked.user_id,
+                "impersonator_session": parked.id,
+                "impersonation_reason": reason,
+            },
+        )
+        return ends
 
     def _signed_in(self, fresh: Fresh, user_id: str, device: Device | None) -> SignedIn:
         device_id = fresh.device_id if device is None else device.device_id

@@ -9,6 +9,11 @@ from pydantic import BaseModel, Field
 from keystead.kernel.principal import Identity
 from keystead.kernel.secrets import Secret
 
+IMPERSONATE_PATH: Final = "/api/sso/impersonate"
+LONGEST_REASON: Final = 200
+"""Characters of why an operator acts as somebody."""
+STOP_PATH: Final = "/settings/stop-acting"
+"""Where an operator stops acting as somebody, on the pages."""
 RESET_PATH: Final = "/sign-in/reset"
 RESET_LIFETIME: Final = 3_600
 """Seconds for which the link to a new password is good."""
@@ -136,6 +141,26 @@ class KeptSession:
 
 
 @dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody as whom an operator acts, in one of their organizations."""
+
+    user_id: str
+    username: str
+    email: str
+    organization_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acting:
+    """A session that acts as somebody: the value of its cookie, and in how many seconds it ends in any case."""
+
+    session_id: str
+    secret: Secret
+    lasts: int
+    username: str
+
+
+@dataclass(frozen=True, slots=True)
 class SignUpLink:
     """What the link of a sign-up says: whose address it proves, and where the person was going."""
 
@@ -154,16 +179,22 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class EndedSession:
-    """A session that was just removed."""
+    """A session that was just removed; the last two are the operator who acted in it and their own session, or None."""
 
     id: str
     user_id: str
     organization_id: str
+    impersonator_id: str | None
+    impersonator_session: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class BrowserSession:
-    """A session as its owner sees it. Times are in Unix seconds; ``expires_at`` is when it ends in any case."""
+    """A session as its owner sees it. Times are in Unix seconds; ``expires_at`` is when it ends in any case.
+
+    ``impersonator`` is the user name of the operator who acts as the owner in it, for ``impersonation_reason``; both
+    are None where it is the owner's own.
+    """
 
     id: str
     created_at: int
@@ -171,15 +202,21 @@ class BrowserSession:
     expires_at: int
     address: str
     user_agent: str
+    impersonator: str | None = None
+    impersonation_reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SessionHolder(Identity):
-    """Whose session it is and, in the same row, the session. Times are in Unix seconds."""
+    """Whose session it is and, in the same row, the session. Times are in Unix seconds.
+
+    ``impersonator_id`` is the operator who acts as the person in it; None for everybody's own.
+    """
 
     session_id: str
     last_used_at: int
     expires_at: int
+    impersonator_id: str | None
 
 
 class SessionItem(BaseModel):

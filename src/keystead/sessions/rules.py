@@ -10,12 +10,14 @@ from typing import Final
 from keystead.kernel.problems import FormExpired
 from keystead.kernel.sealing import WrongKey, derive_key, open_sealed, seal
 from keystead.kernel.secrets import Secret, keyed_hash
-from keystead.sessions.models import Device, SignUpLink
+from keystead.sessions.models import LONGEST_REASON, Device, SignUpLink
 
 DEVICE_LIFETIME: Final = 31_536_000
 """Seconds for which a browser stays known after a sign-in: a year."""
 FORM_LIFETIME: Final = 3_600
 """Seconds for which a form can be sent."""
+LONGEST_ACT: Final = 3_600
+"""Seconds for which an operator acts as somebody else, at most."""
 STEP_LIFETIME: Final = 600
 """Seconds between the password and the second factor, at most."""
 STEP_TRIES: Final = 10
@@ -117,6 +119,11 @@ def check_form_token(key: bytes, session_id: str, purpose: str, token: str | Non
 def ends_at(*, last_used_at: int, expires_at: int, idle: int) -> int:
     """Return the Unix second at which a session ends if it is not used again."""
     return min(expires_at, last_used_at + idle)
+
+
+def is_reason(text: str) -> bool:
+    """Tell whether a text says why an operator acts as somebody: something, on one line, not too long."""
+    return bool(text.strip()) and len(text) <= LONGEST_REASON and text.isprintable()
 
 
 def shown_user_agent(text: str) -> str:

@@ -16,7 +16,7 @@ from keystead.kernel.problems import (
 )
 from keystead.kernel.scopes import ROLE_SCOPES, Role
 from keystead.kernel.secrets import SESSION_PREFIX, Secret, is_opaque, keyed_hash
-from keystead.sessions import ending, proof, rules, store
+from keystead.sessions import ending, impersonating, proof, rules, store
 from keystead.sessions.models import (
     BrowserSession,
     Device,
@@ -121,8 +121,18 @@ class Sessions(Renewing):
         ends = rules.ends_at(last_used_at=holder.last_used_at, expires_at=holder.expires_at, idle=self._idle)
         if ends <= self._clock.now():
             return None
+        impersonator = None
+        if holder.impersonator_id is not None:
+            impersonator = await self._db.one(store.IMPERSONATOR_OF, {"session_id": holder.session_id})
+            if impersonator is None:
+                return None
         return Principal(
-            holder.alone(), Method.SESSION, ROLE_SCOPES[Role(holder.role)], holder.session_id, expires_at=ends
+            holder.alone(),
+            Method.SESSION,
+            ROLE_SCOPES[Role(holder.role)],
+            holder.session_id,
+            expires_at=ends,
+            impersonator=impersonator,
         )
 
     async def record_use(self, uses: Sequence[tuple[str, int, str]]) -> None:
@@ -157,30 +167,37 @@ class Sessions(Renewing):
             ended = await tx.one(store.END_MINE, {"session_id": session_id, **_mine(identity)})
             if ended is None:
                 raise NotFound("You have no session with this id.")
-            await self._tell_of_end(tx, ended, address)
+            await self._tell_of_end(tx, ended, address, identity.user_id)
 
         await self._db.write(work)
 
-    async def sign_out(self, session_id: str, *, address: str | None = None) -> None:
-        """End a session. One that has ended already is no mistake."""
+    async def sign_out(self, session_id: str, *, address: str | None = None, by: str | None = None) -> None:
+        """End a session, and what hangs on it where an operator acts as somebody. One that has ended is no mistake.
+
+        ``by`` is the user who does it; None for whoever has the session in their hands.
+        """
 
         async def work(tx: Transaction) -> None:
             ended = await tx.one(store.END_BY_ID, {"session_id": session_id})
             if ended is not None:
-                await self._tell_of_end(tx, ended, address)
+                await self._tell_of_end(tx, ended, address, by or ended.impersonator_id or ended.user_id)
 
         await self._db.write(work)
 
-    async def _tell_of_end(self, tx: Transaction, ended: EndedSession, address: str | None) -> None:
-        await tx.announce(f"credential:{ended.id}")
-        await self._audit.record(
-            tx,
-            "session:delete",
-            actor_id=ended.user_id,
-            organization_id=ended.organization_id,
-            target=ended.id,
-            address=address,
-        )
+    async def _tell_of_end(self, tx: Transaction, ended: EndedSession, address: str | None, by: str) -> None:
+        if ended.impersonator_id is not None:
+            await impersonating.tell_of_end(tx, self._audit, ended, by=by, address=address)
+        else:
+            await tx.announce(f"credential:{ended.id}")
+            await self._audit.record(
+                tx,
+                "session:delete",
+                actor_id=by,
+                organization_id=ended.organization_id,
+                target=ended.id,
+                address=address,
+            )
+        await impersonating.end_what_hangs_on(tx, self._audit, ended, by=by, address=address)
 
     async def end_in(self, tx: Transaction, user_id: str, organization_id: str) -> int:
         """End a person's sessions in one organization, in ``tx``, which announces the person; return how many."""
@@ -190,9 +207,17 @@ class Sessions(Renewing):
         """End an organization's sessions without a second factor, in ``tx``, which announces it; return how many."""
         return await ending.end_with_password_alone(tx, organization_id)
 
-    async def begun_with_second_factor(self, reader: Reader, principal: Principal) -> bool:
-        """Tell whether a principal is a session that was begun with more than a password."""
-        return await proof.begun_with_second_factor(reader, principal.credential_id)
+    async def end_all_with_password_alone(self, tx: Transaction) -> int:
+        """End all sessions without a second factor, in ``tx``, which announces everything; return how many."""
+        return await ending.end_all_with_password_alone(tx)
+
+    async def begun_with_second_factor(self, reader: Reader, session_id: str) -> bool:
+        """Tell whether a session was begun with more than a password; one that has ended was not."""
+        return await proof.begun_with_second_factor(reader, session_id)
+
+    async def begun_without_password(self, reader: Reader, session_id: str) -> bool:
+        """Tell whether a session rests on a passkey alone; one that has ended does not."""
+        return await proof.begun_without_password(reader, session_id)
 
     async def check_enough_for(self, reader: Reader, session_id: str, organization_id: str) -> None:
         """Raise Forbidden when an organization asks for a second factor and a session was begun without one.
@@ -205,7 +230,7 @@ class Sessions(Renewing):
         """Tell whether one of a person's organizations asks for more than their session was begun with."""
         if not any(one.second_factor_required for one in memberships):
             return False
-        return not await self.begun_with_second_factor(self._db, principal)
+        return not await self.begun_with_second_factor(self._db, principal.credential_id)
 
     def form_token(self, session_id: str, purpose: str) -> str:
         """Return the token for a form that is shown in this session; it is good for an hour."""

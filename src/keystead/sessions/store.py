@@ -2,11 +2,12 @@
 
 from typing import Final
 
-from sqlalchemy import BigInteger, bindparam, delete, func, literal_column, select, update
+from sqlalchemy import BigInteger, bindparam, delete, exists, func, literal_column, select, update
 
 from keystead.db import Command, Query, insert_into, upsert
 from keystead.db.identity import IDENTITY_COLUMNS, joined_to_identity
-from keystead.db.tables import session, sign_in_step, wrong_guess
+from keystead.db.tables import session, sign_in_step, user, wrong_guess
+from keystead.kernel.principal import Impersonator
 from keystead.sessions.models import (
     BrowserSession,
     Counted,
@@ -19,7 +20,13 @@ from keystead.sessions.models import (
 INSERT: Final = Command(insert_into(session))
 
 HOLDER_BY_HASH: Final = Query(
-    select(*IDENTITY_COLUMNS, session.c.id.label("session_id"), session.c.last_used_at, session.c.expires_at)
+    select(
+        *IDENTITY_COLUMNS,
+        session.c.id.label("session_id"),
+        session.c.last_used_at,
+        session.c.expires_at,
+        session.c.impersonator_id,
+    )
     .select_from(joined_to_identity(session))
     .where(session.c.secret_hash == bindparam("secret_hash")),
     SessionHolder,
@@ -29,18 +36,39 @@ _MINE: Final = (
     session.c.user_id == bindparam("user_id"),
     session.c.organization_id == bindparam("organization_id"),
 )
-_SESSIONS: Final = select(
-    session.c.id,
-    session.c.created_at,
-    session.c.last_used_at,
-    session.c.expires_at,
-    session.c.address,
-    session.c.user_agent,
-).order_by(session.c.created_at, session.c.id)
+_OPERATOR, _PARKED = user.alias("operator"), session.alias("parked")
+_ACTS: Final = (_OPERATOR.c.platform_admin == 1) & _OPERATOR.c.disabled_at.is_(None) & _PARKED.c.id.is_not(None)
+_SESSIONS: Final = (
+    select(
+        session.c.id,
+        session.c.created_at,
+        session.c.last_used_at,
+        session.c.expires_at,
+        session.c.address,
+        session.c.user_agent,
+        _OPERATOR.c.username.label("impersonator"),
+        session.c.impersonation_reason,
+    )
+    .select_from(
+        session.outerjoin(_OPERATOR, _OPERATOR.c.id == session.c.impersonator_id).outerjoin(
+            _PARKED,
+            (_PARKED.c.id == session.c.impersonator_session) & (_PARKED.c.user_id == session.c.impersonator_id),
+        )
+    )
+    # What an operator began to act as the person has ended once the operator may not do so any more.
+    .where(session.c.impersonator_id.is_(None) | _ACTS)
+    .order_by(session.c.created_at, session.c.id)
+)
 SESSIONS_OF: Final = Query(_SESSIONS.where(*_MINE), BrowserSession)
 SESSIONS_EVERYWHERE: Final = Query(_SESSIONS.where(session.c.user_id == bindparam("user_id")), BrowserSession)
 
-_END = delete(session).returning(session.c.id, session.c.user_id, session.c.organization_id)
+_END = delete(session).returning(
+    session.c.id,
+    session.c.user_id,
+    session.c.organization_id,
+    session.c.impersonator_id,
+    session.c.impersonator_session,
+)
 END_BY_HASH: Final = Query(_END.where(session.c.secret_hash == bindparam("secret_hash")), EndedSession)
 END_BY_ID: Final = Query(_END.where(session.c.id == bindparam("session_id")), EndedSession)
 END_MINE: Final = Query(_END.where(session.c.id == bindparam("session_id"), *_MINE), EndedSession)
@@ -48,6 +76,34 @@ END_ALL_OF_USER: Final = Command(delete(session).where(session.c.user_id == bind
 END_OTHERS_OF_USER: Final = Command(
     delete(session).where(session.c.user_id == bindparam("user_id"), session.c.id != bindparam("session_id"))
 )
+
+# Whoever acts as somebody may do so for as long as they operate the installation and their own session is there.
+IMPERSONATOR_OF: Final = Query(
+    select(_OPERATOR.c.id.label("user_id"), _OPERATOR.c.username, _PARKED.c.id.label("session_id"))
+    .select_from(
+        session.join(_OPERATOR, _OPERATOR.c.id == session.c.impersonator_id).join(
+            _PARKED,
+            (_PARKED.c.id == session.c.impersonator_session) & (_PARKED.c.user_id == session.c.impersonator_id),
+        )
+    )
+    .where(session.c.id == bindparam("session_id"), _OPERATOR.c.platform_admin == 1, _OPERATOR.c.disabled_at.is_(None)),
+    Impersonator,
+)
+_ACTING = session.alias("acting")
+# By its row count one of several at once: nobody acts twice from one session. Its old secret is good for nothing.
+PARK: Final = Command(
+    update(session)
+    .where(
+        session.c.id == bindparam("session_id"),
+        session.c.impersonator_id.is_(None),
+        ~exists().where(_ACTING.c.impersonator_session == bindparam("session_id")),
+    )
+    .values(secret_hash=bindparam("parked_hash"))
+)
+END_ACTING: Final = Query(
+    _END.where(session.c.id == bindparam("session_id"), session.c.impersonator_id.is_not(None)), EndedSession
+)
+END_ACTING_FROM: Final = Query(_END.where(session.c.impersonator_session == bindparam("session_id")), EndedSession)
 
 KEPT: Final = Query(
     select(
