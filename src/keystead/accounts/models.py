@@ -13,14 +13,34 @@ class Organization:
 
 
 @dataclass(frozen=True, slots=True)
+class Policies:
+    """What an organization, or the whole platform, asks of people and of their credentials.
+
+    ``longest_key_life`` is how many seconds a new API key lives at most, None for no end. ``second_factor_required``:
+    nobody signs in with a password alone. ``password_sign_in_off``: nobody begins a session with a password, with or
+    without a second factor; a passkey lets them in. ``device_sign_in_off``: no device is connected any more.
+    """
+
+    longest_key_life: int | None = None
+    second_factor_required: bool = False
+    password_sign_in_off: bool = False
+    device_sign_in_off: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Membership:
-    """An organization that a person belongs to, their role in it, and whether it asks for a second factor (0 or 1)."""
+    """An organization that a person belongs to, their role in it, and what it asks of a sign-in (each 0 or 1).
+
+    What the whole platform asks is asked by each organization: see ``Policies``.
+    """
 
     organization_id: str
     organization: str
     organization_display_name: str
     role: str
     second_factor_required: int = 0
+    password_sign_in_off: int = 0
+    device_sign_in_off: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -286,17 +286,32 @@ class Accounts:
         return await self._hash_new(password, user.username, user.email)
 
     async def keep_password(
-        self, tx: Transaction, user: User, hashed: str, *, actor_id: str | None = None, address: str | None = None
+        self,
+        tx: Transaction,
+        user: User,
+        hashed: str,
+        *,
+        actor_id: str | None = None,
+        organization_id: str | None = None,
+        address: str | None = None,
     ) -> None:
         """Make ``hashed`` the user's password, within a transaction that also ends the user's sessions (W2).
 
+        ``organization_id`` is the organization for which somebody else sets it, whose people then see that it was done.
         Its time is later than that of the one before, be it by a second, for by it ``password_still_stands`` tells them
         apart.
         """
         at = max(self._clock.now(), (user.password_updated_at or 0) + 1)
         await tx.run(SET_PASSWORD, {"user_id": user.id, "new_hash": hashed, "at": at})
         await tx.announce(f"user:{user.id}")
-        await self._audit.record(tx, "user:set-password", actor_id=actor_id, target=user.id, address=address)
+        await self._audit.record(
+            tx,
+            "user:set-password",
+            actor_id=actor_id,
+            organization_id=organization_id,
+            target=user.id,
+            address=address,
+        )
 
     async def _hash_new(self, password: Secret, username: str, email: str) -> str:
         checked = check_new_password(password, shortest=self._shortest_password, username=username, email=email)

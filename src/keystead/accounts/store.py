@@ -1,10 +1,11 @@
 """The statements of the accounts room."""
 
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import Column, ColumnElement, bindparam, case, literal_column, select, update
 
 from keystead.accounts.models import Membership, Organization, User
+from keystead.accounts.policies import asked_for
 from keystead.db import Command, Query, insert_into
 from keystead.db.identity import IDENTITY_COLUMNS
 from keystead.db.tables import membership, organization, user
@@ -24,13 +25,21 @@ USER_BY_ID: Final = Query(_USER.where(user.c.id == bindparam("user_id")), User)
 USER_BY_USERNAME: Final = Query(_USER.where(user.c.username == bindparam("username")), User)
 USER_BY_EMAIL: Final = Query(_USER.where(user.c.email == bindparam("email")), User)
 
+
+def _asked(policy: Column[Any]) -> ColumnElement[int]:
+    """Return 1 where the organization or the platform asks this, else 0."""
+    return case((asked_for(policy), literal_column("1")), else_=literal_column("0")).label(policy.name)
+
+
 MEMBERSHIPS_OF: Final = Query(
     select(
         membership.c.organization_id,
         organization.c.name.label("organization"),
         organization.c.display_name.label("organization_display_name"),
         membership.c.role,
-        organization.c.second_factor_required,
+        _asked(organization.c.second_factor_required),
+        _asked(organization.c.password_sign_in_off),
+        _asked(organization.c.device_sign_in_off),
     )
     .join(organization, organization.c.id == membership.c.organization_id)
     .where(membership.c.user_id == bindparam("user_id"))

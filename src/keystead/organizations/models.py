@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Final, Generic, Literal, TypeVar
 
+from keystead.accounts.models import Policies as Policies  # noqa: PLC0414 - named here for those who set them
 from keystead.kernel.secrets import Secret
 
 INVITATION_LIFE: Final = 604_800
@@ -129,22 +130,6 @@ class FoundInvitation:
     inviter_role: str | None
     inviter_operates: int | None
     inviter_disabled_at: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class PolicyRow:
-    """The policies of an organization as they are stored."""
-
-    longest_key_life: int | None
-    second_factor_required: int
-
-
-@dataclass(frozen=True, slots=True)
-class Policies:
-    """What an organization asks: how many seconds a new API key lives at most, and whether all need a second factor."""
-
-    longest_key_life: int | None
-    second_factor_required: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,15 +1,25 @@
 """The rules of the organizations room: who may do what to whom, and what a policy may be. All are pure."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from keystead.kernel.principal import Principal
-from keystead.kernel.problems import Conflict, FieldProblem, Forbidden, InvalidParameters
+from keystead.kernel.problems import Conflict, FieldProblem, Forbidden, InvalidParameters, NotFound
 from keystead.kernel.scopes import Role
 from keystead.organizations.models import DAY, LONGEST_POLICY_DAYS, Account, FoundInvitation, Policies, Standing
 
 ONLY_OWNER: Final = "An organization always has an owner, and there is no other one. Make somebody else an owner first."
 LONGEST_SEARCH: Final = 254
 """Characters of a search that count: as many as an e-mail address has at most."""
+LIFE: Final = "longest_key_life"
+POLICY_NAMES: Final = {
+    "max-api-key-ttl": LIFE,
+    "enforce-mfa": "second_factor_required",
+    "disable-password-login": "password_sign_in_off",
+    "disable-device-login": "device_sign_in_off",
+}
+"""The names that policies have in the API and on the command line, and the fields of ``Policies``."""
 _LEADERS: Final = frozenset({Role.OWNER, Role.ADMIN})
 
 
@@ -31,6 +41,12 @@ def check_operates(principal: Principal) -> None:
     """Raise Forbidden unless this is an operator of the installation."""
     if not principal.identity.platform_admin:
         raise Forbidden("Only operators of this installation may do this.")
+
+
+def check_still_operates(found: str | None) -> None:
+    """Raise Forbidden unless the acting person was found among the operators of this moment."""
+    if found is None:
+        raise Forbidden("You are no longer an operator of this installation.")
 
 
 def may_give(actor: Role, role: Role) -> bool:
@@ -122,6 +138,31 @@ def check_policies(policies: Policies) -> None:
     if life is not None and (life % DAY or not 1 <= life // DAY <= LONGEST_POLICY_DAYS):
         sentence = f"The longest life of an API key is 1 to {LONGEST_POLICY_DAYS} whole days, or nothing."
         raise InvalidParameters(sentence, fields=[FieldProblem("body", "longest_key_life", "range", sentence)])
+
+
+def change_of(name: str, value: int) -> Callable[[Policies], Policies]:
+    """Return what gives one policy, by the name that the API has for it, another value and leaves the others.
+
+    ``value`` is whole days for the longest life of a key, 0 for no end, and whether it is on for the others. Raises
+    NotFound for another name, and InvalidParameters.
+    """
+    field = POLICY_NAMES.get(name)
+    if field is None:
+        raise NotFound(f"This server has no policy '{name}'. It has {', '.join(POLICY_NAMES)}.")
+    if field == LIFE:
+        life = value * DAY or None
+        check_policies(Policies(life))
+        return lambda before: replace(before, longest_key_life=life)
+    on = bool(value)
+    return lambda before: replace(before, **{field: on})
+
+
+def value_of(policies: Policies, name: str) -> int | bool:
+    """Return what a policy is set to, by its name, as ``change_of`` takes it; 0 or False for one that is not set."""
+    found = getattr(policies, POLICY_NAMES[name])
+    if isinstance(found, bool):
+        return found
+    return -(-(found or 0) // DAY)
 
 
 def typed(text: str) -> str:

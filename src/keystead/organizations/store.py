@@ -1,11 +1,22 @@
 """The statements of the organizations room."""
 
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import ColumnElement, and_, bindparam, case, delete, exists, func, or_, select, update
 
 from keystead.db import Command, Query, upsert
-from keystead.db.tables import api_key, app, invitation, membership, organization, passkey, totp, user
+from keystead.db.tables import (
+    NO_POLICIES,
+    api_key,
+    app,
+    invitation,
+    membership,
+    organization,
+    passkey,
+    platform_policy,
+    totp,
+    user,
+)
 from keystead.kernel.scopes import Role
 from keystead.organizations.models import (
     Account,
@@ -14,7 +25,6 @@ from keystead.organizations.models import (
     ListedOrganization,
     ListedUser,
     Member,
-    PolicyRow,
     Standing,
 )
 
@@ -175,17 +185,23 @@ NAME_OF_ORGANIZATION: Final = Query(
 
 # Policies
 
-POLICIES: Final = Query(
-    select(organization.c.longest_key_life, organization.c.second_factor_required).where(
-        organization.c.id == bindparam("organization_id")
-    ),
-    PolicyRow,
-)
+_FOUR: Final[dict[str, Any]] = {name: bindparam(f"new_{name}") for name in NO_POLICIES}
 SET_POLICIES: Final = Command(
-    update(organization)
-    .where(organization.c.id == bindparam("organization"))
-    .values(longest_key_life=bindparam("life"), second_factor_required=bindparam("factor"))
+    update(organization).where(organization.c.id == bindparam("organization")).values(**_FOUR)
 )
+_platforms = upsert(platform_policy).values(id=1, **_FOUR)
+SET_PLATFORM_POLICIES: Final = Command(
+    _platforms.on_conflict_do_update(
+        index_elements=["id"], set_={name: _platforms.excluded[name] for name in NO_POLICIES}
+    )
+)
+OPERATES: Final = Query(
+    select(user.c.id).where(
+        user.c.id == bindparam("user_id"), user.c.disabled_at.is_(None), user.c.platform_admin == 1
+    ),
+    str,
+)
+"""Somebody who operates the installation at this moment."""
 
 # What operators manage
 

@@ -14,7 +14,7 @@ from keystead.kernel.settings import Settings
 from keystead.sessions import ending, rules, store
 from keystead.sessions.beginnings import Beginnings
 from keystead.sessions.models import RESET_LIFETIME, RESET_PATH, KeptSession, SignedIn
-from keystead.sessions.proof import not_enough
+from keystead.sessions.proof import no_passwords, not_enough
 from keystead.sessions.steps import SignInSteps
 from keystead.wire.limiter import Limiter
 
@@ -84,30 +84,28 @@ class Renewing:
 
         return await self._db.write(work)
 
-    async def prove_second_factor(self, principal: Principal) -> int:
-        """Remember that whoever is in this session has just shown a second factor, by adding one.
+    async def prove_second_factor(self, tx: Transaction, principal: Principal) -> int:
+        """Remember, in ``tx``, that whoever is in this session has just shown a second factor, by adding one.
 
         The person's other sessions that rest on a password alone end, and how many there were is returned: whoever has
         one of them, and the password, could else add a factor of their own and pass for somebody who has shown one.
+        Raises Unauthenticated when the session ended meanwhile.
         """
         user_id, session_id = principal.identity.user_id, principal.credential_id
-
-        async def work(tx: Transaction) -> int:
-            await tx.run(store.PROVE, {"session_id": session_id})
-            ended = await ending.end_others_with_password_alone(tx, user_id, session_id)
-            if ended:
-                await tx.announce(f"user:{user_id}")
-                await self._audit.record(
-                    tx,
-                    "session:delete-others",
-                    actor_id=user_id,
-                    organization_id=principal.identity.organization_id,
-                    target=session_id,
-                    ended=ended,
-                )
-            return ended
-
-        return await self._db.write(work)
+        if not await tx.run(store.PROVE, {"session_id": session_id}):
+            raise Unauthenticated("This session has ended. Sign in again.")
+        ended = await ending.end_others_with_password_alone(tx, user_id, session_id)
+        if ended:
+            await tx.announce(f"user:{user_id}")
+            await self._audit.record(
+                tx,
+                "session:delete-others",
+                actor_id=user_id,
+                organization_id=principal.identity.organization_id,
+                target=session_id,
+                ended=ended,
+            )
+        return ended
 
     async def switch(
         self, principal: Principal, organization_id: str, address: str = "", *, device_cookie: str | None = None
@@ -115,7 +113,8 @@ class Renewing:
         """Begin a session in another organization of the person; the one that asks is dead (W2).
 
         It ends when the old one would have ended. Raises NotFound for an organization that is not the person's, and
-        Forbidden when that asks for a second factor and the session was begun without.
+        Forbidden when that asks for a second factor and the session was begun without, or lets nobody sign in with a
+        password and the session was begun with one.
         """
         fresh, user_id = self._beginnings.fresh(), principal.identity.user_id
 
@@ -125,6 +124,8 @@ class Renewing:
             if joined is None:
                 raise NotFound("You do not belong to this organization.")
             old = await self._end_for_another(tx, principal)
+            if joined.password_sign_in_off and old.password:
+                raise no_passwords(joined.organization_display_name)
             if joined.second_factor_required and not old.second_factor:
                 raise not_enough(joined.organization_display_name)
             return await self._beginnings.replace(

@@ -9,7 +9,6 @@ from keystead.db import Transaction
 from keystead.db.engine import Reader
 from keystead.kernel.principal import Identity, Method, Principal
 from keystead.kernel.problems import (
-    Forbidden,
     NotFound,
     SecondFactorRequired,
     WrongSignIn,
@@ -26,7 +25,6 @@ from keystead.sessions.models import (
     Visit,
 )
 from keystead.sessions.renewing import Renewing
-from keystead.sessions.steps import NO_ORGANIZATION
 from keystead.wire.limiter import limit_key_of_address
 
 _log = logging.getLogger(__name__)
@@ -53,8 +51,9 @@ class Sessions(Renewing):
         """Begin a session for whoever has this user name or e-mail address and this password.
 
         ``previous`` is the session cookie that the browser already had: it is dead once another one begins (W2). The
-        organization is the one that the person joined first. Raises RateLimited, WrongSignIn, Forbidden for a person
-        without an organization, and SecondFactorRequired where a password is not enough.
+        organization is the one that the person joined first, of those that a password leads into. Raises RateLimited,
+        WrongSignIn, Forbidden for a person without such an organization, and SecondFactorRequired where a password is
+        not enough.
         """
         visit = Visit(address=address, user_agent=user_agent, device_cookie=device_cookie, previous=previous)
         begun = await self._go_on(await self._user_with(username, password, visit), visit, in_steps=False)
@@ -65,7 +64,7 @@ class Sessions(Renewing):
     async def sign_in_by_steps(self, username: str, password: Secret, visit: Visit) -> SignedIn | StepNeeded:
         """Do the same where a page can ask for more: where a password is not enough, there is a step and no session.
 
-        Raises RateLimited, WrongSignIn, and Forbidden for a person without an organization.
+        Raises RateLimited, WrongSignIn, and Forbidden for a person without an organization that a password leads into.
         """
         return await self._go_on(await self._user_with(username, password, visit), visit)
 
@@ -82,7 +81,8 @@ class Sessions(Renewing):
     async def begin_for(self, user_id: str, visit: Visit) -> SignedIn | StepNeeded:
         """Go on for somebody who has just made their account, with their password and proven e-mail address.
 
-        Raises WrongSignIn for a user who may not sign in, and Forbidden for one without an organization.
+        Raises WrongSignIn for a user who may not sign in, and Forbidden for one without an organization that a password
+        leads into.
         """
         user = await self._accounts.user_by_id(user_id)
         if user is None:
@@ -95,16 +95,14 @@ class Sessions(Renewing):
         async def work(tx: Transaction) -> SignedIn | StepNeeded:
             if not await self._accounts.password_still_stands(tx, user):
                 raise WrongSignIn()
-            memberships = await self._accounts.memberships_of(user.id, tx)
-            if not memberships:
-                raise Forbidden(NO_ORGANIZATION)
+            joined = proof.first_open(await self._accounts.memberships_of(user.id, tx))
             has_factor = await self._factors.has_any(tx, user.id)
-            if has_factor or memberships[0].second_factor_required:
+            if has_factor or joined.second_factor_required:
                 if not in_steps:
                     raise SecondFactorRequired()
                 await self.steps.keep(tx, step, user.id)
                 return StepNeeded(step, enrol=not has_factor)
-            return await self._beginnings.begin(tx, fresh, user.id, memberships[0].organization_id, visit)
+            return await self._beginnings.begin(tx, fresh, user.id, joined.organization_id, visit)
 
         return await self._db.write(work)
 
@@ -147,6 +145,12 @@ class Sessions(Renewing):
     async def list_own(self, identity: Identity) -> list[BrowserSession]:
         """Return a person's sessions in their organization, the oldest first; each with when it ends if not used."""
         return self._live(await self._db.all(store.SESSIONS_OF, _mine(identity)))
+
+    async def list_in(self, user_id: str, organization_id: str) -> list[BrowserSession]:
+        """Return a person's sessions in an organization, as ``list_own`` does one's own."""
+        return self._live(
+            await self._db.all(store.SESSIONS_OF, {"user_id": user_id, "organization_id": organization_id})
+        )
 
     async def list_everywhere(self, user_id: str) -> list[BrowserSession]:
         """Return a person's sessions in all their organizations, as ``list_own`` does those of one."""
@@ -203,6 +207,23 @@ class Sessions(Renewing):
         """End a person's sessions in one organization, in ``tx``, which announces the person; return how many."""
         return await ending.end_in(tx, user_id, organization_id)
 
+    async def end_others_in(self, tx: Transaction, user_id: str, organization_id: str, session_id: str) -> int:
+        """Do the same for all of them but one, if that is among them."""
+        return await ending.end_others_in(tx, user_id, organization_id, session_id)
+
+    async def end_one_in(
+        self, tx: Transaction, session_id: str, user_id: str, organization_id: str, *, by: str, address: str | None
+    ) -> bool:
+        """End a person's session in one organization, in ``tx``, and tell of it; False when there is no such one.
+
+        ``by`` is who ends it.
+        """
+        named = {"session_id": session_id, "user_id": user_id, "organization_id": organization_id}
+        ended = await tx.one(store.END_MINE, named)
+        if ended is not None:
+            await self._tell_of_end(tx, ended, address, by)
+        return ended is not None
+
     async def end_with_password_alone(self, tx: Transaction, organization_id: str) -> int:
         """End an organization's sessions without a second factor, in ``tx``, which announces it; return how many."""
         return await ending.end_with_password_alone(tx, organization_id)
@@ -211,16 +232,16 @@ class Sessions(Renewing):
         """End all sessions without a second factor, in ``tx``, which announces everything; return how many."""
         return await ending.end_all_with_password_alone(tx)
 
-    async def begun_with_second_factor(self, reader: Reader, session_id: str) -> bool:
-        """Tell whether a session was begun with more than a password; one that has ended was not."""
-        return await proof.begun_with_second_factor(reader, session_id)
+    async def begun_with_second_factor(self, reader: Reader, principal: Principal) -> bool:
+        """Tell whether a principal is a session that was begun with more than a password; one that ended was not."""
+        return await proof.begun_with_second_factor(reader, principal.credential_id)
 
-    async def begun_without_password(self, reader: Reader, session_id: str) -> bool:
-        """Tell whether a session rests on a passkey alone; one that has ended does not."""
-        return await proof.begun_without_password(reader, session_id)
+    async def begun_without_password(self, reader: Reader, principal: Principal) -> bool:
+        """Tell whether a principal is a session that was begun with a passkey alone; one that has ended was not."""
+        return await proof.begun_without_password(reader, principal.credential_id)
 
     async def check_enough_for(self, reader: Reader, session_id: str, organization_id: str) -> None:
-        """Raise Forbidden when an organization asks for a second factor and a session was begun without one.
+        """Raise Forbidden when an organization asks for more than a session was begun with: see ``Policies``.
 
         Whatever a session does in an organization that it was not begun in asks this in its unit of work.
         """
@@ -230,7 +251,7 @@ class Sessions(Renewing):
         """Tell whether one of a person's organizations asks for more than their session was begun with."""
         if not any(one.second_factor_required for one in memberships):
             return False
-        return not await self.begun_with_second_factor(self._db, principal.credential_id)
+        return not await self.begun_with_second_factor(self._db, principal)
 
     def form_token(self, session_id: str, purpose: str) -> str:
         """Return the token for a form that is shown in this session; it is good for an hour."""

@@ -16,15 +16,15 @@ from keystead.factors.models import NewTotp
 from keystead.factors.service import Factors
 from keystead.kernel.clock import Clock
 from keystead.kernel.ids import new_id
-from keystead.kernel.problems import Conflict, Forbidden, FormExpired, InvalidParameters
+from keystead.kernel.problems import Conflict, Forbidden, FormExpired, InvalidParameters, NotFound
 from keystead.kernel.secrets import STEP_PREFIX, Secret, is_opaque, keyed_hash, new_opaque
 from keystead.sessions import ending, rules, store
 from keystead.sessions.beginnings import Beginnings
 from keystead.sessions.budget import CodeBudget
 from keystead.sessions.models import Enrolled, OpenStep, PasskeyQuestion, Refused, SignedIn, Step, Visit
+from keystead.sessions.proof import NO_ORGANIZATION, first_open
 from keystead.wire.limiter import Limiter, limit_key_of_address
 
-NO_ORGANIZATION: Final = "You do not belong to an organization yet. Ask its owner to add you, then sign in again."
 _TYPED: Final = frozenset({"totp", "recovery-code"})
 _Shown = Callable[[Transaction, str], Awaitable[bool]]
 
@@ -81,7 +81,8 @@ class SignInSteps:
                 recovery_codes=summary.recovery_codes_left > 0,
             )
         memberships = await self._accounts.memberships_of(user.id)
-        if not memberships or not memberships[0].second_factor_required:
+        joined = next((one for one in memberships if not one.password_sign_in_off), None)
+        if joined is None or not joined.second_factor_required:
             return None  # the factor was removed meanwhile: the password is enough now, and is asked for again
         return OpenStep(step_id=step.id, user_id=user.id, username=user.username, enrol=True)
 
@@ -113,8 +114,18 @@ class SignInSteps:
 
     async def passkey_question(self, step: OpenStep) -> PasskeyQuestion:
         """Return what to ask the person's passkeys."""
-        options = self._factors.request_options((await self._factors.summary(step.user_id)).passkeys)
-        return PasskeyQuestion(options.json, self._factors.challenge_token(step.step_id, options.challenge))
+        return await self.question_for(step.user_id, step.step_id)
+
+    async def question_for(self, user_id: str, holder: str) -> PasskeyQuestion:
+        """Return what to ask a person's passkeys; the token fits ``holder``, the id of a step or of a session.
+
+        Raises NotFound for a person without a passkey: without a name, the question would be one for any passkey.
+        """
+        passkeys = (await self._factors.summary(user_id)).passkeys
+        if not passkeys:
+            raise NotFound("You have no passkey. Use a code of your authenticator app, or a recovery code.")
+        options = self._factors.request_options(passkeys)
+        return PasskeyQuestion(options.json, self._factors.challenge_token(holder, options.challenge))
 
     async def show_passkey(self, text: str, answer: str, token: str, visit: Visit) -> SignedIn | Refused:
         """Go on with the answer of a passkey to ``passkey_question``. Raises RateLimited."""
@@ -233,13 +244,9 @@ class SignInSteps:
                     await self._budget.count(tx, user.id)
                 await self._count_wrong(tx, found.id)
                 return Refused.OVER if found.attempts + 1 >= rules.STEP_TRIES else Refused.WRONG
-            memberships = await self._accounts.memberships_of(user.id, tx)
-            if not memberships:
-                raise Forbidden(NO_ORGANIZATION)
+            joined = first_open(await self._accounts.memberships_of(user.id, tx))
             await tx.run(store.END_STEP, {"step_id": found.id})
-            return await self._beginnings.begin(
-                tx, fresh, user.id, memberships[0].organization_id, visit, factor=factor
-            )
+            return await self._beginnings.begin(tx, fresh, user.id, joined.organization_id, visit, factor=factor)
 
         finished = await self._db.write(work)
         if isinstance(finished, Refused):
