@@ -22,6 +22,7 @@ KEYS: Final = [("nightly build", "Default", "abcd…wxyz", NOW + 86_400), ("lapt
 ALL: Final[dict[str, Callable[[str], Letter]]] = {
     "password_reset": lambda product: letters.password_reset(product, ADA, LINK, 60),
     "password_changed": lambda product: letters.password_changed(product, ADA, "192.0.2.7", LINK),
+    "password_set": lambda product: letters.password_set(product, ADA, "Acme Ltd", LINK),
     "prove_email": lambda product: letters.prove_email(product, ADA, LINK, 24),
     "already_known": lambda product: letters.already_known(product, ADA, LINK),
     "invitation": lambda product: letters.invitation(product, ADA, "Acme Ltd", "Bob", "admin", LINK, 7),

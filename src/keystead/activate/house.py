@@ -3,9 +3,12 @@
 from fastapi import APIRouter
 
 from keystead.accounts.service import Accounts
+from keystead.activate.factors import FactorRoutes
 from keystead.activate.identity import IdentityRoutes
 from keystead.activate.impersonation import ImpersonationRoutes
+from keystead.activate.passwords import PasswordRoutes
 from keystead.activate.sign_in import SignInRoutes
+from keystead.activate.steps import StepRoutes
 from keystead.factors.service import Factors
 from keystead.kernel.clock import Clock
 from keystead.kernel.settings import Settings
@@ -15,6 +18,7 @@ from keystead.oauth.service import OAuth
 from keystead.organizations.service import Organizations
 from keystead.sessions.impersonating import Impersonating
 from keystead.sessions.recovery import Recovery
+from keystead.sessions.second_factors import SecondFactors
 from keystead.sessions.service import Sessions
 from keystead.tokens.service import Tokens
 from keystead.wire.limiter import Limiter
@@ -27,6 +31,7 @@ def activate_routers(
     limiter: Limiter,
     accounts: Accounts,
     factors: Factors,
+    second_factors: SecondFactors,
     sessions: Sessions,
     recovery: Recovery,
     keys: Keys,
@@ -39,6 +44,14 @@ def activate_routers(
     """Return the routes of every group."""
     return [
         IdentityRoutes().router(),
+        FactorRoutes(factors=factors, second_factors=second_factors, organizations=organizations).router(),
         SignInRoutes(sessions, public_url=settings.public_url).router(),
+        StepRoutes(sessions, limiter, public_url=settings.public_url).router(),
+        PasswordRoutes(
+            recovery=recovery,
+            organizations=organizations,
+            session_lifetime=settings.session_ttl,
+            public_url=settings.public_url,
+        ).router(),
         ImpersonationRoutes(impersonating, session_lifetime=settings.session_ttl).router(),
     ]

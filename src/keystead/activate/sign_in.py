@@ -1,6 +1,6 @@
 """Signing in and out over JSON, for programs that act for a person in a browser. The pages have forms of their own."""
 
-from typing import Annotated, Any, Final
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Security
 from fastapi.responses import JSONResponse, Response
@@ -8,6 +8,7 @@ from fastapi.security import APIKeyCookie
 from pydantic import Field, SecretStr
 
 from keystead.activate.shapes import UNKEPT, Sent, Shape, body_of, described
+from keystead.activate.steps import COOKIE_SET, needs_more, visit_of
 from keystead.kernel.permissions import Permission
 from keystead.kernel.principal import Principal
 from keystead.kernel.problems import (
@@ -23,19 +24,17 @@ from keystead.kernel.problems import (
     WrongSignIn,
 )
 from keystead.kernel.secrets import Secret
-from keystead.sessions.cookies import DEVICE_COOKIE, SESSION_COOKIE, clear_session_cookie, set_cookies
+from keystead.sessions.cookies import SESSION_COOKIE, clear_session_cookie, set_cookies
+from keystead.sessions.models import StepNeeded
 from keystead.sessions.service import Sessions
 from keystead.wire.access import allow
 from keystead.wire.caller import caller_of
-from keystead.wire.documented import ANYWHERE, NO_STORE, documented
+from keystead.wire.documented import ANYWHERE, documented
 from keystead.wire.origin import check_same_site
 
 _declared = APIKeyCookie(
     name=SESSION_COOKIE, scheme_name="cookie", description="The session that a sign-in begins.", auto_error=False
 )
-_COOKIE_SET: Final[dict[str, Any]] = NO_STORE | {
-    "Set-Cookie": {"description": "The session begins or ends.", "required": True, "schema": {"type": "string"}}
-}
 
 
 class PasswordSignIn(Sent):
@@ -69,7 +68,7 @@ class SignInRoutes:
             summary="Sign in with a password",
             operation_id="sign_in",
             responses={
-                204: {"headers": _COOKIE_SET},
+                204: {"headers": COOKIE_SET},
                 **documented(
                     *ANYWHERE,
                     WrongSignIn,
@@ -91,7 +90,7 @@ class SignInRoutes:
             summary="Sign out",
             operation_id="sign_out",
             responses={
-                200: {"headers": _COOKIE_SET},
+                200: {"headers": COOKIE_SET},
                 **documented(*ANYWHERE, TwoCredentials, Unauthenticated, CrossSite, CredentialNotAllowed, RateLimited),
             },
         )
@@ -100,21 +99,18 @@ class SignInRoutes:
     async def sign_in(self, request: Request) -> Response:
         """Begin a session and set its cookie, ``cloud.sso``. A session that the browser had before is ended.
 
-        People with a second factor, and members of an organization that asks for one, sign in on the page in a browser.
+        Where a password is not enough, the answer is 403 `second_factor_required` with the cookie `cloud.mfa`, which is
+        good for ten minutes: `/api/sso/mfa/login` goes on with it. Members who have to set up a second factor first do
+        that on the sign-in page in a browser.
         """
         check_same_site(request.headers, self._public_url)
         body = await body_of(request, PasswordSignIn)
-        previous = request.cookies.get(SESSION_COOKIE)
-        signed_in = await self._sessions.sign_in(
-            body.username,
-            Secret(body.password.get_secret_value()),
-            address=caller_of(request.scope).address,
-            user_agent=request.headers.get("user-agent", ""),
-            device_cookie=request.cookies.get(DEVICE_COOKIE),
-            previous=Secret(previous) if previous else None,
-        )
+        password = Secret(body.password.get_secret_value())
+        begun = await self._sessions.sign_in_by_steps(body.username, password, visit_of(request))
+        if isinstance(begun, StepNeeded):
+            raise needs_more(begun)
         response = Response(status_code=204, headers=UNKEPT)
-        set_cookies(response, signed_in, lifetime=self._sessions.lifetime)
+        set_cookies(response, begun, lifetime=self._sessions.lifetime)
         return response
 
     async def sign_out(

@@ -50,6 +50,27 @@ def password_changed(product_name: str, to: str, address: str | None, url: Secre
     )
 
 
+def password_set(product_name: str, to: str, organization: str, url: Secret | str) -> Letter:
+    """Somebody who leads an organization, or operates the server, set the password; ``url`` asks for a new one."""
+    organization = harmless(organization)
+    return Letter(
+        to=to,
+        subject=f"Your password for {product_name} was set anew",
+        paragraphs=(
+            f"Somebody who looks after the accounts of {organization} at {product_name} set a new password for yours, "
+            "and you are signed out everywhere.",
+            "They will tell you the password. It is better if you alone know it: press the button to choose another "
+            "one.",
+        ),
+        button=_button("Choose a password of your own", url),
+        closing=(
+            "If you did not ask for this, press the button as well, and ask an owner or an admin of your organization "
+            "who did it and why.",
+            f"You get this letter because this is the e-mail address of an account at {product_name}.",
+        ),
+    )
+
+
 def prove_email(product_name: str, to: str, url: Secret | str, hours: int) -> Letter:
     """Somebody signs up with this address. ``hours`` is the life of the link at ``url``, which makes the account."""
     return Letter(

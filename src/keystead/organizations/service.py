@@ -2,11 +2,12 @@
 
 from keystead.organizations.invitations import Invitations
 from keystead.organizations.members import Members
+from keystead.organizations.passwords import Passwords
 from keystead.organizations.people import People
 from keystead.organizations.policies import Policing
 
 
-class Organizations(Members, Invitations, Policing, People):
+class Organizations(Members, Invitations, Policing, Passwords, People):
     """Members, invitations and policies of organizations, and what operators manage of all of them.
 
     Who acts, and in which organization, comes from the principal alone (promise K5). What a person may do is asked

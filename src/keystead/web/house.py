@@ -19,7 +19,9 @@ from keystead.mail.service import Mailer
 from keystead.oauth.connected import ConnectedDevices
 from keystead.oauth.service import OAuth
 from keystead.organizations.service import Organizations
+from keystead.sessions.impersonating import Impersonating
 from keystead.sessions.recovery import Recovery
+from keystead.sessions.second_factors import SecondFactors
 from keystead.sessions.service import Sessions
 from keystead.sessions.sign_ups import SignUps
 from keystead.tokens.service import Tokens
@@ -33,9 +35,11 @@ from keystead.web.entrance.sign_in import SignInPages
 from keystead.web.entrance.sign_up import SignUpPages
 from keystead.web.entrance.switching import SwitchPages
 from keystead.web.frame import Frames
+from keystead.web.operator.acting import ActingPages
 from keystead.web.operator.clients import ClientPages
 from keystead.web.operator.health import HealthPages
 from keystead.web.operator.organizations import OrganizationPages
+from keystead.web.operator.policies import InstallationPolicyPages
 from keystead.web.operator.signing_keys import SigningKeyPages
 from keystead.web.operator.users import UserPages
 from keystead.web.organization.apps import AppPages
@@ -79,6 +83,7 @@ class Rooms:
     mailer: Mailer
     accounts: Accounts
     factors: Factors
+    second_factors: SecondFactors
     sessions: Sessions
     keys: Keys
     signing_keys: SigningKeys
@@ -89,6 +94,7 @@ class Rooms:
     organizations: Organizations
     recovery: Recovery
     sign_ups: SignUps
+    impersonating: Impersonating
     history: History
 
 
@@ -111,6 +117,7 @@ def pages(rooms: Rooms) -> list[Pages]:
             accounts=rooms.accounts,
             settings=rooms.settings,
             clock=rooms.clock,
+            db=rooms.db,
         ),
         *_entrance(rooms, frames),
         *_settings(rooms, frames),
@@ -146,14 +153,24 @@ def _settings(rooms: Rooms, frames: Frames) -> list[Pages]:
         accounts=rooms.accounts,
         sessions=rooms.sessions,
         factors=rooms.factors,
+        second_factors=rooms.second_factors,
         mailer=rooms.mailer,
         limiter=rooms.limiter,
     )
     return [
-        SecurityPages(desk, audit=rooms.audit, db=rooms.db),
+        SecurityPages(
+            desk, audit=rooms.audit, db=rooms.db, recovery=rooms.recovery, impersonating=rooms.impersonating
+        ),
         PasskeyPages(desk),
         AuthenticatorPages(desk),
-        OverviewPages(frames=frames, db=rooms.db, audit=rooms.audit, keys=rooms.keys, connected=rooms.connected),
+        OverviewPages(
+            frames=frames,
+            db=rooms.db,
+            audit=rooms.audit,
+            keys=rooms.keys,
+            connected=rooms.connected,
+            impersonating=rooms.impersonating,
+        ),
         TokenPages(frames=frames, tokens=rooms.tokens, settings=rooms.settings),
         NewKeyPages(frames=frames, keys=rooms.keys, settings=rooms.settings),
         KeyPages(frames=frames, keys=rooms.keys, settings=rooms.settings),
@@ -189,9 +206,16 @@ def _operator(rooms: Rooms, frames: Frames) -> list[Pages]:
             accounts=rooms.accounts,
             organizations=rooms.organizations,
             factors=rooms.factors,
-            mailer=rooms.mailer,
-            settings=rooms.settings,
+            second_factors=rooms.second_factors,
         ),
+        ActingPages(
+            frames=frames,
+            accounts=rooms.accounts,
+            impersonating=rooms.impersonating,
+            session_lifetime=rooms.sessions.lifetime,
+            mails=rooms.mailer.configured,
+        ),
+        InstallationPolicyPages(frames=frames, organizations=rooms.organizations),
         ClientPages(frames=frames, clients=rooms.oauth.clients),
         SigningKeyPages(frames=frames, signing_keys=rooms.signing_keys, settings=rooms.settings),
         HealthPages(frames=frames, history=rooms.history, db=rooms.db, settings=rooms.settings),

@@ -12,13 +12,13 @@ from keystead.db import Database
 from keystead.factors.models import Passkey
 from keystead.kernel.problems import InvalidParameters
 from keystead.kernel.secrets import Secret
-from keystead.mail import letters
 from keystead.sessions.cookies import DEVICE_COOKIE, set_cookies
-from keystead.sessions.recovery import FORGOT_PATH
+from keystead.sessions.impersonating import Impersonating
+from keystead.sessions.recovery import Recovery
 from keystead.web.frame import DONE, SettingsPage, Visitor, done, page
 from keystead.web.parts import Shown, stretch
 from keystead.web.settings.authenticator import NEW_APP, NEW_CODES, REMOVE_APP
-from keystead.web.settings.events import sentence
+from keystead.web.settings.events import sentence, told_to_person
 from keystead.web.settings.passkeys import NEW_PASSKEY, PASSKEYS
 from keystead.web.settings.second_factors import PATH, SecurityDesk, errors_by_field
 
@@ -84,11 +84,15 @@ class SecurityPage(SettingsPage):
 class SecurityPages:
     """The page at ``/settings/security``."""
 
-    def __init__(self, desk: SecurityDesk, *, audit: AuditLog, db: Database) -> None:
-        """Show what ``desk`` leads to, and what ``audit`` tells."""
+    def __init__(
+        self, desk: SecurityDesk, *, audit: AuditLog, db: Database, recovery: Recovery, impersonating: Impersonating
+    ) -> None:
+        """Show what ``desk`` leads to, and what ``audit`` tells; change passwords by ``recovery``."""
         self._desk = desk
         self._audit = audit
         self._db = db
+        self._recovery = recovery
+        self._impersonating = impersonating
 
     def router(self) -> APIRouter:
         """Return the routes."""
@@ -111,7 +115,7 @@ class SecurityPages:
             return visitor
         form = await visitor.form()
         try:
-            renewed = await self._desk.sessions.change_password(
+            renewed = await self._recovery.change(
                 visitor.principal,
                 Secret(form.get("old_password", "")),
                 Secret(form.get("password", "")),
@@ -120,9 +124,6 @@ class SecurityPages:
             )
         except InvalidParameters as problem:
             return page(await self._page(visitor, errors_by_field(problem)), 422)
-        settings, to = self._desk.settings, visitor.principal.identity.email
-        url = settings.public_url + FORGOT_PATH
-        self._desk.mailer.send_later(letters.password_changed(settings.product_name, to, visitor.address, url))
         response = done(PATH, "security-password")
         set_cookies(response, renewed, lifetime=self._desk.sessions.lifetime)
         return response
@@ -130,7 +131,9 @@ class SecurityPages:
     async def _page(self, visitor: Visitor, errors: Mapping[str, str] | None = None) -> SecurityPage:
         user_id, found = visitor.principal.identity.user_id, errors or {}
         summary = await self._desk.factors.summary(user_id)
-        events = await self._audit.of_user(self._db, user_id, EVENTS_SHOWN)
+        own = [(event, sentence(event)) for event in await self._audit.of_user(self._db, user_id, EVENTS_SHOWN)]
+        told = [(event, told_to_person(event)) for event in await self._impersonating.told(user_id)]
+        events = sorted((*own, *told), key=lambda one: (one[0].at, one[0].id), reverse=True)[:EVENTS_SHOWN]
         some = stretch(visitor.request, PATH, summary.passkeys, "passkey")
         return SecurityPage(
             product_name=self._desk.frames.product_name,
@@ -142,7 +145,7 @@ class SecurityPages:
             totp_since=summary.totp_since,
             codes_left=summary.recovery_codes_left,
             events=tuple(
-                EventLine(sentence=sentence(event), address=event.address or "", done_at=event.at) for event in events
+                EventLine(sentence=words, address=event.address or "", done_at=event.at) for event, words in events
             ),
             old_password_error=found.get("old_password", ""),
             password_error=found.get("password", ""),
