@@ -3,11 +3,13 @@
 How clients poll for the decision is told in ``polls``.
 """
 
+from keystead.accounts import policies
 from keystead.audit.service import AuditLog
 from keystead.db import Database, Transaction, UniqueViolation
+from keystead.db.engine import Reader
 from keystead.kernel.clock import Clock
 from keystead.kernel.ids import new_id
-from keystead.kernel.problems import InvalidClient, RateLimited, Unavailable, retry_after
+from keystead.kernel.problems import InvalidClient, RateLimited, UnauthorizedClient, Unavailable, retry_after
 from keystead.kernel.scopes import READ_SCOPES, Role, Scope, Scopes, format_scopes, parse_scopes, stored_scopes
 from keystead.kernel.secrets import DEVICE_CODE_PREFIX, Secret, keyed_hash, new_opaque
 from keystead.kernel.settings import Settings
@@ -56,7 +58,7 @@ class Devices:
 
     async def issue(self, client_id: str, scope: str | None, address: str) -> DeviceCodes:
         """Return fresh codes for a client (RFC 8628, section 3.2). Raises InvalidClient, InvalidScope and, for a
-        client that is switched off, UnauthorizedClient.
+        client that is switched off, or when the platform lets no further devices be connected, UnauthorizedClient.
 
         Without a scope the client asks for what only reads.
         """
@@ -92,6 +94,7 @@ class Devices:
             return None
         if not stored:
             await self._clients.check_switched_on(self._db, standing.client.id)
+            await _check_devices_on(self._db)
             raise InvalidClient(DELETED)
         return DeviceCodes(device_code, Secret(user_code), ttl, interval)
 
@@ -134,9 +137,9 @@ class Devices:
         """Approve or refuse a sign-in; False when it can no longer be decided: expired, decided, or its client deleted.
 
         Approving fixes the organization and the scopes (D12), keeps the client, and makes the app that the client's API
-        keys will belong to. Raises Forbidden when the person's role allows nothing of what was asked for, or the
-        organization asks for a second factor and the session was begun without one, and UnauthorizedClient when a
-        client was switched off that would be approved.
+        keys will belong to. Raises Forbidden when the person's role allows nothing of what was asked for, the
+        organization lets no further devices be connected, or it asks for more than the session was begun with, and
+        UnauthorizedClient when a client was switched off that would be approved.
         """
         device, now = view.authorization, self._clock.now()
         if not may_decide(device, now):
@@ -154,6 +157,7 @@ class Devices:
 
         async def work(tx: Transaction) -> bool:
             if decision.approve:
+                await policies.check_devices(tx, decision.organization_id)
                 await self._sessions.check_enough_for(tx, decision.session_id, decision.organization_id)
                 await self._clients.check_switched_on(tx, device.client_id)
             if decision.approve and not await self._clients.is_known(tx, device.client_id):
@@ -185,6 +189,15 @@ class Devices:
 
     def _user_code_hash(self, user_code: str) -> bytes:
         return keyed_hash(self._key, "user-code:" + user_code)
+
+
+async def _check_devices_on(reader: Reader) -> None:
+    """Raise UnauthorizedClient when the platform lets no further devices be connected."""
+    if (await policies.of_platform(reader)).device_sign_in_off:
+        raise UnauthorizedClient(
+            "The operator of this service lets no further devices be connected. Use an API key or a short-term token "
+            "instead."
+        )
 
 
 def app_name(client: Client) -> str:

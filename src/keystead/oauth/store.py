@@ -26,6 +26,7 @@ from keystead.db.tables import (
     client_generation,
     device_authorization,
     oauth_grant,
+    platform_policy,
     switched_off_client,
     wrong_guess,
 )
@@ -71,16 +72,18 @@ _generation = (
 _switched_off = select(switched_off_client.c.client_id).where(
     switched_off_client.c.client_id == bindparam("new_client_id", type_=Text)
 )
+_no_devices = select(platform_policy.c.id).where(platform_policy.c.id == 1, platform_policy.c.device_sign_in_off == 1)
 ISSUE_DEVICE = Command(
     insert(device_authorization).from_select(
         [column.name for column in _FRESH],
         select(*(bindparam(f"new_{column.name}", type_=column.type) for column in _FRESH)).where(
             func.coalesce(_generation, literal_column("0")) == bindparam("generation", type_=BigInteger),
             ~_switched_off.exists(),
+            ~_no_devices.exists(),
         ),
     )
 )
-"""Store a fresh device authorization, unless its client was deleted or is switched off."""
+"""Store a fresh device authorization, unless its client was deleted or is switched off, or all devices are."""
 
 _POLLED = [_device[name] for name in PolledDevice.__struct_fields__]
 POLLED_DEVICE = Query(select(*_POLLED).where(_device.device_code_hash == bindparam("hash")), PolledDevice)
