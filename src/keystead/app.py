@@ -49,7 +49,9 @@ from keystead.oauth.service import OAuth
 from keystead.oauth.waiting import WaitingRoom
 from keystead.organizations.service import Organizations
 from keystead.sessions.account import BrowserRoutes
+from keystead.sessions.impersonating import Impersonating
 from keystead.sessions.recovery import Recovery
+from keystead.sessions.second_factors import SecondFactors
 from keystead.sessions.service import Sessions
 from keystead.sessions.sign_ups import SignUps
 from keystead.tokens import openapi as tokens_openapi
@@ -87,6 +89,7 @@ class Services:
     expiring_keys: ExpiringKeys
     accounts: Accounts
     factors: Factors
+    second_factors: SecondFactors
     sessions: Sessions
     keys: Keys
     signing_keys: SigningKeys
@@ -98,6 +101,7 @@ class Services:
     organizations: Organizations
     recovery: Recovery
     sign_ups: SignUps
+    impersonating: Impersonating
 
     async def aclose(self) -> None:
         """Finish what was accepted and let go of the database and of what the nodes share."""
@@ -135,9 +139,14 @@ def build_services(settings: Settings, clock: Clock, db: Database, keys: Install
         limiter=limiter,
         factors=factors,
     )
-    api_keys = Keys(db=db, clock=clock, keys=keys, settings=settings, accounts=accounts, audit=audit)
+    second_factors = SecondFactors(
+        db=db, clock=clock, settings=settings, mailer=mailer, factors=factors, sessions=sessions
+    )
     signing_keys = SigningKeys(db=db, clock=clock, keys=keys, settings=settings, audit=audit)
     tokens = Tokens(db=db, clock=clock, settings=settings, signing=signing_keys, accounts=accounts, audit=audit)
+    api_keys = Keys(
+        db=db, clock=clock, keys=keys, settings=settings, accounts=accounts, audit=audit, tokens=tokens
+    )
     followers = Followers(None if db.hears_by_itself else db.changes)
     revocations = RevocationFeed(db=db, clock=clock, settings=settings, signing=signing_keys, followers=followers)
     payments = OperatorCreditProvider(db=db, clock=clock, settings=settings)
@@ -156,6 +165,7 @@ def build_services(settings: Settings, clock: Clock, db: Database, keys: Install
         audit=audit,
     )
     polls = Polls(db=db, clock=clock, key=keys.credentials, settings=settings, grants=grants, waiting=waiting)
+    connected = ConnectedDevices(db=db, clock=clock, grants=grants, tokens=tokens, audit=audit)
     oauth = OAuth(clients=clients, devices=devices, polls=polls, grants=grants, waiting=waiting)
     organizations = Organizations(
         db=db,
@@ -167,9 +177,11 @@ def build_services(settings: Settings, clock: Clock, db: Database, keys: Install
         mailer=mailer,
         accounts=accounts,
         sessions=sessions,
+        second_factors=second_factors,
         keys=api_keys,
         tokens=tokens,
         oauth=oauth,
+        connected=connected,
     )
     db.listen(waiting.hear)
     db.listen(followers.hear)
@@ -185,6 +197,7 @@ def build_services(settings: Settings, clock: Clock, db: Database, keys: Install
         ExpiringKeys(db=db, clock=clock, settings=settings, mailer=mailer),
         accounts,
         factors,
+        second_factors,
         sessions,
         api_keys,
         signing_keys,
@@ -192,7 +205,7 @@ def build_services(settings: Settings, clock: Clock, db: Database, keys: Install
         revocations,
         balance,
         oauth,
-        ConnectedDevices(db=db, clock=clock, grants=grants),
+        connected,
         organizations,
         Recovery(
             db=db,
@@ -213,6 +226,9 @@ def build_services(settings: Settings, clock: Clock, db: Database, keys: Install
             sessions=sessions,
             limiter=limiter,
             mailer=mailer,
+        ),
+        Impersonating(
+            db=db, clock=clock, keys=keys, settings=settings, accounts=accounts, audit=audit, mailer=mailer
         ),
     )
 
@@ -294,6 +310,7 @@ def _activate_routers(services: Services) -> list[APIRouter]:
         limiter=services.limiter,
         accounts=services.accounts,
         factors=services.factors,
+        second_factors=services.second_factors,
         sessions=services.sessions,
         recovery=services.recovery,
         keys=services.keys,
@@ -301,6 +318,7 @@ def _activate_routers(services: Services) -> list[APIRouter]:
         oauth=services.oauth,
         connected=services.connected,
         organizations=services.organizations,
+        impersonating=services.impersonating,
     )
 
 
@@ -314,6 +332,7 @@ def _rooms(services: Services, history: History) -> Rooms:
         mailer=services.mailer,
         accounts=services.accounts,
         factors=services.factors,
+        second_factors=services.second_factors,
         sessions=services.sessions,
         keys=services.keys,
         signing_keys=services.signing_keys,
@@ -324,6 +343,7 @@ def _rooms(services: Services, history: History) -> Rooms:
         organizations=services.organizations,
         recovery=services.recovery,
         sign_ups=services.sign_ups,
+        impersonating=services.impersonating,
         history=history,
     )
 

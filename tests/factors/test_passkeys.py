@@ -6,7 +6,8 @@ import json
 import pytest
 
 from keystead.factors.ceremonies import RelyingParty
-from keystead.factors.rules import CHALLENGE_LIFETIME, MOST_PASSKEYS
+from keystead.factors.models import CHALLENGE_LIFETIME
+from keystead.factors.rules import MOST_PASSKEYS
 from keystead.kernel.problems import Conflict, FormExpired, InvalidParameters, NotFound
 from tests.factors.authenticator import Authenticator, NothingFits, base64, unbase64
 from tests.factors.desk import ORIGIN, Desk

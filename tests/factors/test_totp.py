@@ -5,7 +5,8 @@ import base64
 
 import pytest
 
-from keystead.factors.rules import PENDING_LIFETIME, STEP_SECONDS
+from keystead.factors.models import PENDING_LIFETIME
+from keystead.factors.rules import STEP_SECONDS
 from keystead.kernel.problems import Conflict, FormExpired, InvalidParameters, NotFound
 from tests.factors.desk import App, Desk
 from tests.support.engine import contents, execute

@@ -48,7 +48,7 @@ async def test_a_wrong_password_looks_the_same_whether_or_not_there_is_a_second_
         with pytest.raises(WrongSignIn) as refusal:
             await entrance.begin(WRONG)
         refusals.append((refusal.value.detail, refusal.value.headers))
-        await entrance.house.factors.remove_all(entrance.ada)
+        await entrance.house.db.write(lambda tx: entrance.house.factors.remove_all(tx, entrance.ada))
     assert refusals[0] == refusals[1]
 
 
@@ -233,7 +233,7 @@ async def test_somebody_who_is_disabled_in_between_gets_no_session(entrance: Ent
 
 async def test_a_factor_that_is_removed_in_between_does_not_open_the_door(entrance: Entrance) -> None:
     step, code = await entrance.step(), entrance.code
-    await entrance.house.factors.remove_all(entrance.ada)
+    await entrance.house.db.write(lambda tx: entrance.house.factors.remove_all(tx, entrance.ada))
     assert await entrance.finish(step, code) is Refused.OVER
     assert await entrance.house.sessions.steps.look(step) is None
     assert await entrance.lives(signed_in(await entrance.begin()))  # now the password is enough

@@ -6,9 +6,11 @@ from keystead.accounts.service import Accounts
 from keystead.activate.factors import FactorRoutes
 from keystead.activate.identity import IdentityRoutes
 from keystead.activate.impersonation import ImpersonationRoutes
+from keystead.activate.keys import KeyRoutes
 from keystead.activate.passwords import PasswordRoutes
 from keystead.activate.sign_in import SignInRoutes
 from keystead.activate.steps import StepRoutes
+from keystead.activate.tokens import AuthTokenRoutes
 from keystead.factors.service import Factors
 from keystead.kernel.clock import Clock
 from keystead.kernel.settings import Settings
@@ -45,6 +47,8 @@ def activate_routers(
     return [
         IdentityRoutes().router(),
         FactorRoutes(factors=factors, second_factors=second_factors, organizations=organizations).router(),
+        KeyRoutes(keys).router(),
+        AuthTokenRoutes(tokens, public_url=settings.public_url).router(),
         SignInRoutes(sessions, public_url=settings.public_url).router(),
         StepRoutes(sessions, limiter, public_url=settings.public_url).router(),
         PasswordRoutes(

@@ -1,8 +1,14 @@
 """The records of the factors room. Times are in Unix seconds."""
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from keystead.kernel.secrets import Secret
+
+PENDING_LIFETIME: Final = 900
+"""Seconds in which a new authenticator app must be confirmed."""
+CHALLENGE_LIFETIME: Final = 600
+"""Seconds in which a new passkey must be made."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ import unicodedata
 from collections.abc import Iterator
 from typing import Final
 
+from keystead.factors.models import CHALLENGE_LIFETIME, PENDING_LIFETIME
 from keystead.kernel.problems import FieldProblem, InvalidParameters
 from keystead.kernel.sealing import WrongKey, open_sealed, seal
 from keystead.kernel.secrets import Secret, keyed_hash, random_text
@@ -18,10 +19,6 @@ DRIFT_STEPS: Final = 1
 """Time steps that the app's clock may be off, either way (RFC 6238, section 6)."""
 TOTP_SECRET_BYTES: Final = 20
 """160 bits, the length that RFC 4226, section 4, recommends."""
-PENDING_LIFETIME: Final = 900
-"""Seconds in which a new authenticator app must be confirmed."""
-CHALLENGE_LIFETIME: Final = 600
-"""Seconds in which a new passkey must be made."""
 
 RECOVERY_CODES: Final = 10
 RECOVERY_ALPHABET: Final = "23456789BCDFGHJKMNPQRSTVWXYZ"

@@ -3,7 +3,8 @@
 import base64
 import logging
 import secrets
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeAlias
 
 from keystead.audit.service import AuditLog
 from keystead.db import Database, Transaction, UniqueViolation
@@ -18,7 +19,14 @@ from keystead.kernel.sealing import WrongKey, derive_key, open_sealed, seal
 from keystead.kernel.secrets import Secret
 from keystead.kernel.settings import Settings
 
+Then: TypeAlias = Callable[[Transaction], Awaitable[object]]
+"""What else belongs to the unit of work in which a factor is added."""
+
 _log = logging.getLogger(__name__)
+
+
+async def _nothing(_: Transaction) -> None:
+    """Do nothing else."""
 
 
 class Factors:
@@ -64,11 +72,14 @@ class Factors:
         """
         return self._shown(self._pending(user_id, sealed), label, sealed)
 
-    async def add_totp(self, user_id: str, sealed: str, code: str, *, address: str | None = None) -> tuple[Secret, ...]:
+    async def add_totp(
+        self, user_id: str, sealed: str, code: str, *, address: str | None = None, then: Then = _nothing
+    ) -> tuple[Secret, ...]:
         """Add an authenticator app that shows the code; return the recovery codes when it is the first factor.
 
-        Raises FormExpired as ``pending_totp`` does, InvalidParameters on the field ``code`` when the code is not the
-        app's, and Conflict for a person who has an app.
+        ``then`` is done in the same unit of work: when it raises, nothing was added. Raises FormExpired as
+        ``pending_totp`` does, InvalidParameters on the field ``code`` when the code is not the app's, and Conflict for
+        a person who has an app.
         """
         secret, now = self._pending(user_id, sealed), self._clock.now()
         step = rules.matching_step(secret.reveal(), code, now=now, after=-1)
@@ -93,6 +104,7 @@ class Factors:
             await self._record(tx, "totp:add", user_id, address)
             if first:
                 await self._replace_codes(tx, user_id, codes, address)
+            await then(tx)
             return first
 
         try:
@@ -171,11 +183,19 @@ class Factors:
         return challenge
 
     async def add_passkey(
-        self, user_id: str, answer_json: str, challenge: bytes, name: str, *, address: str | None = None
+        self,
+        user_id: str,
+        answer_json: str,
+        challenge: bytes,
+        name: str,
+        *,
+        address: str | None = None,
+        then: Then = _nothing,
     ) -> tuple[Secret, ...]:
         """Add the passkey that a browser made; return the recovery codes when it is the first factor.
 
-        Raises InvalidParameters on the field ``name`` or ``answer``, and Conflict for a passkey that is known.
+        ``then`` is as for ``add_totp``. Raises InvalidParameters on the field ``name`` or ``answer``, and Conflict for
+        a passkey that is known.
         """
         shown = rules.check_passkey_name(name)
         made = ceremonies.new_passkey(self._party, answer_json, challenge)
@@ -204,6 +224,7 @@ class Factors:
             await self._record(tx, "passkey:add", user_id, address, target=passkey_id, name=shown)
             if first:
                 await self._replace_codes(tx, user_id, codes, address)
+            await then(tx)
             return first
 
         try:
@@ -273,15 +294,51 @@ class Factors:
 
         await self._db.write(work)
 
-    async def remove_all(self, user_id: str, *, actor_id: str | None = None, address: str | None = None) -> None:
-        """Remove every second factor of a user who has lost them, for the operator. To have none is no mistake."""
+    async def remove_own(self, user_id: str, *, app: bool, passkeys: bool, address: str | None = None) -> int:
+        """Remove a person's authenticator app, all their passkeys, or both, and return how many those were.
 
-        async def work(tx: Transaction) -> None:
-            for command in (store.REMOVE_TOTP, store.REMOVE_PASSKEYS, store.REMOVE_RECOVERY_CODES):
-                await tx.run(command, {"user_id": user_id})
-            await self._audit.record(tx, "second-factor:remove-all", actor_id=actor_id, target=user_id, address=address)
+        Raises NotFound when there is none of them.
+        """
 
-        await self._db.write(work)
+        async def work(tx: Transaction) -> int:
+            removed = 0
+            if app and await tx.run(store.REMOVE_TOTP, {"user_id": user_id}):
+                await self._record(tx, "totp:remove", user_id, address)
+                removed += 1
+            for one in await tx.all(store.PASSKEYS_OF, {"user_id": user_id}) if passkeys else ():
+                await tx.one(store.REMOVE_PASSKEY, {"passkey_id": one.id, "owner": user_id})
+                await self._record(tx, "passkey:remove", user_id, address, target=one.id, name=one.name)
+                removed += 1
+            if not removed:
+                raise NotFound("You have no such second factor.")
+            await self._drop_codes_without_factor(tx, user_id)
+            return removed
+
+        return await self._db.write(work)
+
+    async def remove_all(
+        self,
+        tx: Transaction,
+        user_id: str,
+        *,
+        actor_id: str | None = None,
+        organization_id: str | None = None,
+        address: str | None = None,
+    ) -> None:
+        """Remove every second factor of a user who has lost them, in ``tx``. To have none is no mistake.
+
+        ``actor_id`` is who does it, None for the operator on the server's host. Whoever calls ends the sessions.
+        """
+        for command in (store.REMOVE_TOTP, store.REMOVE_PASSKEYS, store.REMOVE_RECOVERY_CODES):
+            await tx.run(command, {"user_id": user_id})
+        await self._audit.record(
+            tx,
+            "second-factor:remove-all",
+            actor_id=actor_id,
+            organization_id=organization_id,
+            target=user_id,
+            address=address,
+        )
 
     def _pending(self, user_id: str, sealed: str) -> Secret:
         secret = rules.open_pending(self._sealing, user_id, sealed, self._clock.now())

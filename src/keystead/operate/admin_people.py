@@ -69,8 +69,7 @@ def recover(data: Path, user: str) -> None:
 
     async def work(services: "Services") -> Secret:
         found = await _user(services, user)
-        await services.factors.remove_all(found.id)
-        _tell(services, found)
+        await services.second_factors.remove_for(found)
         return await _link(services, found)
 
     click.echo(run(data, work, names_address=True).reveal())
@@ -110,19 +109,6 @@ async def _link(services: "Services", user: "User") -> Secret:
 
     await services.db.write(work)
     return Secret(services.settings.public_url + await services.sessions.reset_link(user))
-
-
-def _tell(services: "Services", user: "User") -> None:
-    """Have a letter sent, which is on its way before the command ends."""
-    from keystead.mail.letters import second_factor_changed
-
-    if not services.mailer.configured:
-        return
-    what = (
-        "Your authenticator app, passkeys and recovery codes were removed by an operator, who was asked to let you in"
-    )
-    page = f"{services.settings.public_url}/settings/security"
-    services.mailer.send_later(second_factor_changed(services.settings.product_name, user.email, what, None, page))
 
 
 COMMANDS = (invite, reset_link, recover, send_test_mail)

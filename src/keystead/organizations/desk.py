@@ -10,9 +10,11 @@ from keystead.kernel.scopes import Role
 from keystead.kernel.settings import Settings
 from keystead.keys.service import Keys
 from keystead.mail.service import Mailer
+from keystead.oauth.connected import ConnectedDevices
 from keystead.oauth.service import OAuth
 from keystead.organizations import rules, store
 from keystead.organizations.models import Standing
+from keystead.sessions.second_factors import SecondFactors
 from keystead.sessions.service import Sessions
 from keystead.tokens.service import Tokens
 from keystead.wire.limiter import Limiter
@@ -33,9 +35,11 @@ class Desk:
         mailer: Mailer,
         accounts: Accounts,
         sessions: Sessions,
+        second_factors: SecondFactors,
         keys: Keys,
         tokens: Tokens,
         oauth: OAuth,
+        connected: ConnectedDevices,
     ) -> None:
         """Hash the secrets of invitations with the key for credentials."""
         self._db = db
@@ -47,9 +51,11 @@ class Desk:
         self._mailer = mailer
         self._accounts = accounts
         self._sessions = sessions
+        self._second_factors = second_factors
         self._keys = keys
         self._tokens = tokens
         self._oauth = oauth
+        self._connected = connected
 
     async def _standing(self, tx: Transaction, user_id: str, organization_id: str) -> Standing | None:
         return await tx.one(store.STANDING, {"user_id": user_id, "organization_id": organization_id})

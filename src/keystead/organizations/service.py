@@ -1,5 +1,6 @@
 """The use cases of organizations, each in the file of what it is about."""
 
+from keystead.organizations.factors_of import FactorsOfMembers
 from keystead.organizations.invitations import Invitations
 from keystead.organizations.members import Members
 from keystead.organizations.passwords import Passwords
@@ -7,7 +8,7 @@ from keystead.organizations.people import People
 from keystead.organizations.policies import Policing
 
 
-class Organizations(Members, Invitations, Policing, Passwords, People):
+class Organizations(Members, FactorsOfMembers, Invitations, Policing, Passwords, People):
     """Members, invitations and policies of organizations, and what operators manage of all of them.
 
     Who acts, and in which organization, comes from the principal alone (promise K5). What a person may do is asked

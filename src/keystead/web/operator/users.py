@@ -10,24 +10,22 @@ from keystead.accounts.models import User
 from keystead.accounts.service import Accounts
 from keystead.factors.service import Factors
 from keystead.kernel.problems import NotFound
-from keystead.kernel.settings import Settings
-from keystead.mail.letters import second_factor_changed
-from keystead.mail.service import Mailer
 from keystead.organizations.models import ListedUser
 from keystead.organizations.service import Organizations
+from keystead.sessions.second_factors import SecondFactors
 from keystead.web.asking import operator, page_url, path_id, searched
-from keystead.web.frame import DONE, OPERATOR, SETTINGS, Confirm, Frames, SettingsPage, done, page
+from keystead.web.frame import DONE, OPERATOR, Confirm, Frames, SettingsPage, done, page
 from keystead.web.settings.shown_once import ShownOnce
 
 PATH: Final = f"{OPERATOR}/users"
 _NONE: Final = "There is no user with this id."
-_REMOVED: Final = (
-    "Your authenticator app, passkeys and recovery codes were removed by an operator, who was asked to let you in"
-)
 
 DONE["user-disabled"] = "The user is disabled. Their credentials are refused from now on."
 DONE["user-enabled"] = "The user is enabled again, and can sign in."
-DONE["user-factors-removed"] = "The second factors are removed. A password alone is enough to sign in now."
+DONE["user-factors-removed"] = (
+    "The second factors are removed, and the person is signed out everywhere. A password alone is enough to sign in "
+    "now."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,12 +64,16 @@ class MembershipLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserPage(SettingsPage):
-    """One user, and what an operator can do. ``disabled_at`` is in Unix seconds; ``factors`` names what they have."""
+    """One user, and what an operator can do. ``disabled_at`` is in Unix seconds; ``factors`` names what they have.
+
+    ``may_act`` tells that operators may act as this person.
+    """
 
     template: ClassVar[str] = "operator/user.html"
     username: str
     email: str
     own: bool
+    may_act: bool
     has_password: bool
     disabled_at: int | None
     memberships: tuple[MembershipLine, ...]
@@ -90,16 +92,14 @@ class UserPages:
         accounts: Accounts,
         organizations: Organizations,
         factors: Factors,
-        mailer: Mailer,
-        settings: Settings,
+        second_factors: SecondFactors,
     ) -> None:
-        """Make links of ``settings.public_url``."""
+        """Show what ``factors`` tells; ``second_factors`` removes those that somebody has lost."""
         self._frames = frames
         self._accounts = accounts
         self._organizations = organizations
         self._factors = factors
-        self._mailer = mailer
-        self._public_url = settings.public_url
+        self._second_factors = second_factors
 
     def router(self) -> APIRouter:
         """Return the routes."""
@@ -141,6 +141,8 @@ class UserPages:
             return visitor
         user = await self._user(request)
         memberships = await self._accounts.memberships_of(user.id)
+        first = memberships[0].organization_id if memberships else ""
+        identity = await self._accounts.identity(user.id, first)  # None for a disabled user
         factors = await self._factors.summary(user.id)
         named = [] if factors.totp_since is None else ["an authenticator app"]
         if factors.passkeys:
@@ -152,6 +154,7 @@ class UserPages:
                 username=user.username,
                 email=user.email,
                 own=user.id == visitor.principal.identity.user_id,
+                may_act=identity is not None and not identity.platform_admin,
                 has_password=user.password_hash is not None,
                 disabled_at=user.disabled_at,
                 memberships=tuple(
@@ -248,6 +251,7 @@ class UserPages:
             (
                 "For somebody who has lost their authenticator app, passkeys and recovery codes. Make sure first that "
                 "it is this person who asks: afterwards a password alone is enough to sign in.",
+                "They are signed out in every browser, and get a letter that says so.",
             ),
             "second-factors/remove",
             "Remove the second factors",
@@ -260,11 +264,8 @@ class UserPages:
             return visitor
         await visitor.form()
         user = await self._user(request)
-        await self._factors.remove_all(user.id, actor_id=visitor.principal.identity.user_id, address=visitor.address)
-        if self._mailer.configured:
-            security = f"{self._public_url}{SETTINGS}/security"
-            letter = second_factor_changed(self._frames.product_name, user.email, _REMOVED, None, security)
-            self._mailer.send_later(letter)
+        actor_id = visitor.principal.identity.user_id
+        await self._second_factors.remove_for(user, actor_id=actor_id, address=visitor.address)
         return done(_url(user.id), "user-factors-removed")
 
     async def _ask(

@@ -88,11 +88,12 @@ class AuthenticatorPages:
         pending = self._factors.pending_totp(user_id, _label(visitor), sealed)
         try:
             await self._desk.check_password(visitor, form)
-            codes = await self._factors.add_totp(user_id, sealed, form.get("code", ""), address=visitor.address)
+            codes = await self._desk.second_factors.add_app(
+                visitor.principal, sealed, form.get("code", ""), visitor.address
+            )
         except InvalidParameters as problem:
             return await self._new(visitor, pending, errors_by_field(problem))
-        what = "An authenticator app was added to your account"
-        return await self._desk.added(visitor, codes, what, "security-totp-added")
+        return self._desk.added(visitor, codes, "security-totp-added")
 
     async def ask_remove(self, request: Request) -> Response:
         """Ask whether to remove the app."""
@@ -111,8 +112,7 @@ class AuthenticatorPages:
             await self._desk.check_password(visitor, form)
         except InvalidParameters as problem:
             return page(await self._removal(visitor, errors_by_field(problem).get(PASSWORD_FIELD, "")), 422)
-        await self._factors.remove_totp(visitor.principal.identity.user_id, address=visitor.address)
-        self._desk.tell(visitor, "The authenticator app was removed from your account")
+        await self._desk.second_factors.remove_app(visitor.principal, visitor.address)
         return done(PATH, "security-totp-removed")
 
     async def ask_codes(self, request: Request) -> Response:
@@ -132,9 +132,7 @@ class AuthenticatorPages:
             await self._desk.check_password(visitor, form)
         except InvalidParameters as problem:
             return page(await self._renewal(visitor, errors_by_field(problem).get(PASSWORD_FIELD, "")), 422)
-        user_id = visitor.principal.identity.user_id
-        codes = await self._factors.new_recovery_codes(user_id, address=visitor.address)
-        self._desk.tell(visitor, "New recovery codes were made for your account")
+        codes = await self._desk.second_factors.new_recovery_codes(visitor.principal, visitor.address)
         lead = "These take the place of your old recovery codes, none of which is good any more."
         return self._desk.show_codes(visitor, codes, lead, "security-codes-made")
 

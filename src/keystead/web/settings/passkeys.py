@@ -118,18 +118,17 @@ class PasskeyPages:
             return visitor
         form = await visitor.form()
         challenge = self._factors.challenge_of(visitor.principal.credential_id, form.get("challenge", ""))
-        user_id, name = visitor.principal.identity.user_id, form.get("name", "")
+        name = form.get("name", "")
         try:
-            codes = await self._factors.add_passkey(
-                user_id, form.get("answer", ""), challenge, name, address=visitor.address
+            codes = await self._desk.second_factors.add_passkey(
+                visitor.principal, form.get("answer", ""), challenge, name, visitor.address
             )
         except InvalidParameters as problem:
             errors = errors_by_field(problem)
             if "answer" in errors:
                 return await self._make(visitor, name, errors["answer"])
             return await self._new(visitor, form, errors)
-        what = "A passkey was added to your account"
-        return await self._desk.added(visitor, codes, what, "security-passkey-added")
+        return self._desk.added(visitor, codes, "security-passkey-added")
 
     async def ask_name(self, request: Request) -> Response:
         """Ask for another name."""
@@ -172,9 +171,7 @@ class PasskeyPages:
         except InvalidParameters as problem:
             error = errors_by_field(problem).get(PASSWORD_FIELD, "")
             return page(await self._removal(visitor, summary, passkey, error), 422)
-        user_id = visitor.principal.identity.user_id
-        await self._factors.remove_passkey(user_id, passkey.id, address=visitor.address)
-        self._desk.tell(visitor, "A passkey was removed from your account")
+        await self._desk.second_factors.remove_passkey(visitor.principal, passkey.id, visitor.address)
         return done(PATH, "security-passkey-removed")
 
     async def _new(

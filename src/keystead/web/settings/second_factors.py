@@ -11,8 +11,8 @@ from keystead.factors.service import Factors
 from keystead.kernel.problems import FieldProblem, InvalidParameters, Unauthenticated
 from keystead.kernel.secrets import Secret
 from keystead.kernel.settings import Settings
-from keystead.mail import letters
 from keystead.mail.service import Mailer
+from keystead.sessions.second_factors import SecondFactors
 from keystead.sessions.service import Sessions
 from keystead.web.frame import SETTINGS, Frames, SettingsPage, Visitor, done, page
 from keystead.wire.limiter import Limiter
@@ -58,6 +58,7 @@ class SecurityDesk:
     accounts: Accounts
     sessions: Sessions
     factors: Factors
+    second_factors: SecondFactors
     mailer: Mailer
     limiter: Limiter
 
@@ -84,17 +85,8 @@ class SecurityDesk:
             sentence = "This is not your password."
             raise InvalidParameters(sentence, fields=[FieldProblem("body", PASSWORD_FIELD, "wrong", sentence)])
 
-    def tell(self, visitor: Visitor, what: str) -> None:
-        """Write to the person what was changed, in case it was not they who did it."""
-        to, url = visitor.principal.identity.email, self.settings.public_url + PATH
-        self.mailer.send_later(
-            letters.second_factor_changed(self.settings.product_name, to, what, visitor.address, url)
-        )
-
-    async def added(self, visitor: Visitor, codes: tuple[Secret, ...], what: str, word: str) -> Response:
+    def added(self, visitor: Visitor, codes: tuple[Secret, ...], word: str) -> Response:
         """Go on after a factor was added: with the recovery codes, if it was the first."""
-        await self.sessions.prove_second_factor(visitor.principal)
-        self.tell(visitor, what)
         if not codes:
             return done(PATH, word)
         lead = "Keep these codes where you will find them when your device is lost or broken."
