@@ -32,6 +32,8 @@ from keystead.kernel.settings import Settings
 from keystead.keys.models import App, CreatedKey
 from keystead.keys.routes import AppsRoutes
 from keystead.keys.service import Keys
+from keystead.tokens.service import Tokens
+from keystead.tokens.signing_keys import SigningKeys
 from keystead.wire.answers import Surface, answer
 from keystead.wire.asgi import App as Asgi
 from keystead.wire.asgi import Receive, Scope, Send
@@ -62,6 +64,8 @@ class House:
     accounts: Accounts
     keys: Keys
     balance: Balance
+    signing: SigningKeys
+    tokens: Tokens
 
     async def move_in(self) -> None:
         """Add the organizations and the people."""
@@ -210,8 +214,10 @@ def _furnish(directory: Path, clock: ManualClock, settings: Settings, keys: Inst
     audit = AuditLog(clock=clock)
     passwords = PasswordHasher(parallel=1, waiting=1)
     accounts = Accounts(db=db, clock=clock, audit=audit, passwords=passwords, settings=settings)
-    api_keys = Keys(db=db, clock=clock, keys=keys, settings=settings, accounts=accounts, audit=audit)
+    signing = SigningKeys(db=db, clock=clock, keys=keys, settings=settings, audit=audit)
+    tokens = Tokens(db=db, clock=clock, settings=settings, signing=signing, accounts=accounts, audit=audit)
+    api_keys = Keys(db=db, clock=clock, keys=keys, settings=settings, accounts=accounts, audit=audit, tokens=tokens)
     payments = OperatorCreditProvider(db=db, clock=clock, settings=settings)
     balance = Balance(db=db, clock=clock, payments=payments, audit=audit)
     passwords.close()  # nobody here has a password
-    return House(directory, clock, settings, keys, db, audit, accounts, api_keys, balance)
+    return House(directory, clock, settings, keys, db, audit, accounts, api_keys, balance, signing, tokens)

@@ -9,6 +9,7 @@ from keystead.kernel.principal import Principal
 from keystead.kernel.problems import Conflict, NotFound
 from keystead.kernel.scopes import grantable, stored_scopes
 from keystead.keys import rules, store
+from keystead.keys.ending import KeyEndings
 from keystead.keys.making import Actor, KeyMaker, WantedKey
 from keystead.keys.models import ApiKey, RotatedKey
 
@@ -18,11 +19,12 @@ _NO_KEY: Final = "There is no such API key in this app of your organization."
 class KeyChanges:
     """Renaming and rotating keys. A member changes their own, an owner or admin everybody's (promise K8)."""
 
-    def __init__(self, *, db: Database, clock: Clock, maker: KeyMaker, audit: AuditLog) -> None:
-        """``maker`` makes the keys that take the place of others."""
+    def __init__(self, *, db: Database, clock: Clock, maker: KeyMaker, endings: KeyEndings, audit: AuditLog) -> None:
+        """``maker`` makes the keys that take the place of others, ``endings`` follows up on these."""
         self._db = db
         self._clock = clock
         self._maker = maker
+        self._endings = endings
         self._audit = audit
 
     async def rename(
@@ -46,8 +48,8 @@ class KeyChanges:
         """Put a new key in the place of one, which goes on working for ``overlap`` seconds at most (promise K7).
 
         The new key has the same app, title, owner and expiry, and the scopes that the owner may still give it; it ends
-        earlier where the organization's policy says how long keys live. All of it is one unit of work, and a key is
-        rotated once, so of two who rotate it together one is told of a conflict.
+        earlier where a policy says how long keys live. Short-term tokens that the old key asked for end with it. All of
+        it is one unit of work, and a key is rotated once, so of two who rotate it together one is told of a conflict.
         Raises InvalidParameters, NotFound, Forbidden, Conflict, and InsufficientScope for somebody who presents a
         token that can do less than the key (K12).
         """
@@ -66,7 +68,7 @@ class KeyChanges:
             ends = rules.end_of_rotated(key.expires_at, now, overlap)
             if not await tx.run(store.REPLACE_KEY, {"key_id": key.id, "successor": made.record.id, "ends": ends}):
                 raise Conflict(rules.ROTATED_BEFORE)
-            await tx.announce(f"credential:{key.id}")
+            await self._endings.ends(tx, key.id, ends)
             await self._record(tx, "key:rotate", principal, key, address, successor_id=made.record.id, expires_at=ends)
             return RotatedKey(made, ends)
 

@@ -49,7 +49,7 @@ class KeyMaker:
         self._audit = audit
 
     async def longest_life(self, tx: Transaction, user_id: str, organization_id: str) -> int | None:
-        """Return how many seconds a new key of a member lives at most by the organization's policy, None for no end.
+        """Return how many seconds a new key of a member lives at most by the stricter policy, None for no end.
 
         Raises Forbidden for somebody who was removed or disabled a moment ago: a key that they made now would be there
         still if they came back.
@@ -57,7 +57,7 @@ class KeyMaker:
         policy = await tx.one(store.KEY_POLICY, {"user_id": user_id, "organization_id": organization_id})
         if policy is None:
             raise Forbidden("You are no longer a member of this organization.")
-        return policy.longest_key_life
+        return policy.longest_life
 
     async def make(self, tx: Transaction, wanted: WantedKey, actor: Actor, now: int) -> CreatedKey:
         """Store a new key in ``tx`` and return it with its text, which is nowhere else (promise K13)."""

@@ -92,9 +92,18 @@ class KeyOwner:
 
 @dataclass(frozen=True, slots=True)
 class KeyPolicy:
-    """What an organization's policies say of new keys: how many seconds they live at most, None for no end."""
+    """What the policies of an organization and of the platform say of new keys.
 
-    longest_key_life: int | None
+    Each is how many seconds a key lives at most, None for no end.
+    """
+
+    of_organization: int | None
+    of_platform: int | None
+
+    @property
+    def longest_life(self) -> int | None:
+        """The stricter of the two."""
+        return min((life for life in (self.of_organization, self.of_platform) if life is not None), default=None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,14 @@
 """The rules of the keys room: what a name may be, how long a key may live, what it may do, who may end it. All pure."""
 
 import re
+from datetime import UTC, datetime
 from typing import Final
 
 from keystead.kernel.ids import is_id
 from keystead.kernel.principal import Identity, Principal
 from keystead.kernel.problems import Conflict, FieldProblem, Forbidden, InsufficientScope, InvalidParameters
 from keystead.kernel.scopes import ROLE_SCOPES, Role, Scopes, format_scopes
+from keystead.kernel.secrets import random_text
 from keystead.keys.models import (
     LONGEST_LIFE,
     LONGEST_NAME,
@@ -22,18 +24,37 @@ _BY_POWER: Final = tuple(Role)
 """The roles, the most powerful one first."""
 ROTATED_BEFORE: Final = "This key was rotated before. Rotate the key that replaces it, or create another one."
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
+_SUFFIX_LETTERS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
+
+
+class TitleTaken(Conflict):
+    """Another key of the same person in the organization has this title already."""
+
+    def __init__(self) -> None:
+        """Say what to do."""
+        super().__init__("You have an API key with this title already. Choose another title, or delete that key.")
 
 
 def check_name(text: str, field: str, thing: str) -> str:
     """Return the name of an app or the title of a key as it is. Raises InvalidParameters."""
-    # "$" would let a line feed end the name, fullmatch does not; half a surrogate pair is no character at all.
-    if not 1 <= len(text) <= LONGEST_NAME or _NAME.fullmatch(text) is None or _SURROGATE.search(text):
+    if not is_name(text):
         sentence = (
             f"The {thing} has 1 to {LONGEST_NAME} characters, all of them visible, and neither begins nor ends with a "
             "blank."
         )
         raise InvalidParameters(sentence, fields=[FieldProblem("body", field, "name", sentence)])
     return text
+
+
+def is_name(text: str) -> bool:
+    """Tell whether an app or a key may have this name."""
+    # "$" would let a line feed end the name, fullmatch does not; half a surrogate pair is no character at all.
+    return 1 <= len(text) <= LONGEST_NAME and _NAME.fullmatch(text) is not None and _SURROGATE.search(text) is None
+
+
+def title_of(now: int) -> str:
+    """Return the title of a key for which nobody chose one: the time in UTC and four random characters."""
+    return f"token-{datetime.fromtimestamp(now, UTC):%Y%m%d-%H%M%S}-{random_text(_SUFFIX_LETTERS, 4)}"
 
 
 def check_new_place(app_id: str | None, app_name: str, key_id: str | None) -> None:
@@ -65,26 +86,29 @@ def check_life(seconds: int | None) -> int | None:
 
 
 def check_cap(ends: int | None, now: int, longest: int | None, field: str) -> int | None:
-    """Return when a new key ends. Raises InvalidParameters when that is later than the organization's policy allows.
+    """Return when a new key ends. Raises InvalidParameters when that is later than the policies allow.
 
     ``longest`` is the longest life in seconds, None where keys may live for ever; ``field`` is what told the end.
     """
     if longest is not None and (ends is None or ends > now + longest):
-        sentence = f"In this organization an API key lives for at most {_days(longest)}. Choose an expiry within that."
+        sentence = f"In this organization an API key lives for at most {_span(longest)}. Choose an expiry within that."
         raise InvalidParameters(sentence, fields=[FieldProblem("body", field, "policy", sentence)])
     return ends
 
 
 def capped(ends: int | None, now: int, longest: int | None) -> int | None:
-    """Return when a key ends for which nobody chooses an end: as it would, or as the organization's policy says."""
+    """Return when a key ends for which nobody chooses an end: as it would, or as the policies say."""
     if longest is None:
         return ends
     return now + longest if ends is None else min(ends, now + longest)
 
 
-def _days(seconds: int) -> str:
-    days = seconds // 86_400
-    return "1 day" if days == 1 else f"{days} days"
+def _span(seconds: int) -> str:
+    """Return a length of time in the largest unit in which it is whole."""
+    for size, unit in ((86_400, "day"), (3_600, "hour"), (60, "minute")):
+        if seconds % size == 0:
+            return f"1 {unit}" if seconds == size else f"{seconds // size} {unit}s"
+    return f"{seconds} seconds"
 
 
 def check_overlap(seconds: int) -> int:

@@ -18,10 +18,12 @@ from keystead.kernel.secrets import is_api_key, keyed_hash
 from keystead.kernel.settings import Settings
 from keystead.keys import leaving, rules, store
 from keystead.keys.changes import KeyChanges
+from keystead.keys.ending import KeyEndings
 from keystead.keys.making import Actor, KeyMaker, WantedKey
 from keystead.keys.models import ApiKey, App, CreatedKey, EndedKey, FoundKey, KeyHolder
 from keystead.keys.own import OwnKeys
 from keystead.keys.use import DayOfUse, KeyUse
+from keystead.tokens.service import Tokens
 
 DEFAULT_APP: Final = "Default"
 """The app of keys for which nobody chose one."""
@@ -30,6 +32,8 @@ NO_SCOPES: Final[Scopes] = frozenset()
 Known = Callable[[str, str], Identity | None]
 """Says who a user is in an organization, by their ids, where that is remembered and true."""
 
+_TRIES: Final = 5
+"""Random titles that are tried before one counts as taken."""
 _NO_APP: Final = "There is no such app in your organization."
 _NO_KEY: Final = "There is no such API key in this app."
 
@@ -48,6 +52,7 @@ class Keys:
         settings: Settings,
         accounts: Accounts,
         audit: AuditLog,
+        tokens: Tokens,
     ) -> None:
         """Make keys for the host of ``settings.public_url``."""
         self._db = db
@@ -58,9 +63,10 @@ class Keys:
         self._accounts = accounts
         self._audit = audit
         self._maker = KeyMaker(keys=keys, settings=settings, audit=audit)
+        self._endings = KeyEndings(tokens=tokens, audit=audit)
         self.use = KeyUse(db)
-        self.own = OwnKeys(db)
-        self.changes = KeyChanges(db=db, clock=clock, maker=self._maker, audit=audit)
+        self.own = OwnKeys(db=db, clock=clock, endings=self._endings)
+        self.changes = KeyChanges(db=db, clock=clock, maker=self._maker, endings=self._endings, audit=audit)
 
     # Knowing a key again
 
@@ -119,7 +125,7 @@ class Keys:
         async def work(tx: Transaction) -> EndedKey | None:
             flagged = await tx.one(store.FLAG_EXPOSED, {**hashed, "at": self._clock.now()})
             if flagged is not None:
-                await self._record(tx, "key:exposed", flagged, actor_id=None, address=address)
+                await self._endings.record(tx, "key:exposed", flagged, actor_id=None, address=address)
             if not self._revoke_exposed:
                 return flagged
             ended = await tx.one(store.DELETE_KEY_BY_HASH, hashed)
@@ -146,17 +152,19 @@ class Keys:
         lives_for: int | None = None,
         scopes: Scopes = NO_SCOPES,
         or_longest: bool = False,
+        own_title: bool = False,
         address: str | None = None,
     ) -> CreatedKey:
         """Make a key in the creator's own name and organization; its text is in the answer and nowhere else.
 
-        Titles may repeat. Without an ``app_id`` it goes into the app named ``app_name``, which is made where there is
-        none. Who may be asked twice, as by a page that is loaded again, gives a ``key_id``: the second time is a
-        Conflict. It expires at ``expires_at``, in Unix seconds, or after ``lives_for`` seconds. Where the
-        organization's policy says how long keys live, a longer life is refused, and so is a key without an end. With
-        ``or_longest`` a key for which no end was asked lives as long as the policy allows: for programs that know of
-        no policy, such as ``parallel-cli`` (contract, rule 7). Raises InvalidParameters, InsufficientScope for scopes
-        that the creator does not have (K12), and NotFound for an app that is not the organization's.
+        Titles may repeat, but with ``own_title`` one that another key of the creator's in the organization has is a
+        TitleTaken, also for one of two who ask at the same moment. Without an ``app_id`` it goes into the app named
+        ``app_name``, which is made where there is none. Who may be asked twice, as by a page that is loaded again,
+        gives a ``key_id``: the second time is a Conflict. It expires at ``expires_at``, in Unix seconds, or after
+        ``lives_for`` seconds. Where a policy says how long keys live, a longer life is refused, and so is a key without
+        an end. With ``or_longest`` a key for which no end was asked lives as long as the policy allows: for programs
+        that know of no policy, such as ``parallel-cli`` (contract, rule 7). Raises InvalidParameters, InsufficientScope
+        for scopes that the creator does not have (K12), and NotFound for an app that is not the organization's.
         """
         self._check_new_key(creator, title, expires_at, scopes)
         rules.check_life(lives_for)
@@ -168,6 +176,8 @@ class Keys:
                 home = await self.ensure_app(tx, identity.organization_id, app_name, identity.user_id)
             else:
                 home = (await self._app(tx, identity.organization_id, app_id)).id
+            if own_title and await tx.one(store.OWN_KEYS_TITLED, {**_mine(identity), "title": title}) is not None:
+                raise rules.TitleTaken()
             now = self._clock.now()
             ends = expires_at if lives_for is None else now + lives_for
             longest = await self._maker.longest_life(tx, identity.user_id, identity.organization_id)
@@ -181,6 +191,32 @@ class Keys:
             return await self._db.write(work)
         except UniqueViolation:
             raise Conflict("This key was made before, and its text was shown then. It is shown only once.") from None
+
+    async def create_own_key(
+        self,
+        creator: Principal,
+        title: str | None,
+        *,
+        lives_for: int | None,
+        scopes: Scopes,
+        address: str | None = None,
+    ) -> CreatedKey:
+        """Make a key whose title no other key of the creator's in the organization has, in the app Default.
+
+        Without a title it is named by the time and a few random characters. Its scopes are those of ``scopes`` that
+        the creator's role allows. Raises TitleTaken, and what ``create_key`` raises.
+        """
+        granted = grantable(scopes, creator.role)
+        for _ in range(_TRIES):
+            name = title or rules.title_of(self._clock.now())
+            try:
+                return await self.create_key(
+                    creator, None, name, lives_for=lives_for, scopes=granted, own_title=True, address=address
+                )
+            except rules.TitleTaken:
+                if title:
+                    raise
+        raise rules.TitleTaken()
 
     async def create_key_for_user(
         self, username: str, title: str, *, expires_at: int | None = None, scopes: Scopes = NO_SCOPES
@@ -282,8 +318,7 @@ class Keys:
 
         async def work(tx: Transaction) -> None:
             app = await self._app(tx, identity.organization_id, app_id)
-            await tx.run(store.ANNOUNCE_KEYS_OF_APP, {"app_id": app.id, "at": self._clock.now()})
-            keys = await tx.run(store.DELETE_KEYS_OF_APP, {"app_id": app.id})
+            keys = await self._endings.delete_of_app(tx, app.id, self._clock.now())
             await tx.run(store.DELETE_APP, {"app_id": app.id, "organization_id": app.organization_id})
             await self._audit.record(
                 tx,
@@ -312,13 +347,16 @@ class Keys:
     # Somebody leaves an organization
 
     async def end_keys_of(self, tx: Transaction, user_id: str, organization_id: str) -> int:
-        """End a member's keys in ``tx``, which announces the member, and return how many those were."""
+        """End a member's keys in ``tx``, and return how many those were.
+
+        ``tx`` announces the member, and ends all of their short-term tokens in the organization.
+        """
         return await leaving.end_keys(tx, user_id, organization_id)
 
     async def hand_over_keys_of(
         self, tx: Transaction, user_id: str, organization_id: str, role: Role, taker: leaving.Taker
     ) -> int:
-        """Give a member's keys to ``taker`` in ``tx``, which announces the member: see ``leaving.take_keys``."""
+        """Give a member's keys to ``taker`` in ``tx``, which does the same: see ``leaving.take_keys``."""
         return await leaving.take_keys(tx, user_id, organization_id, role, taker)
 
     # Steps that several use cases share
@@ -341,21 +379,8 @@ class Keys:
     async def _ended(
         self, tx: Transaction, event_type: str, key: EndedKey, *, actor_id: str | None, address: str | None
     ) -> None:
-        await tx.announce(f"credential:{key.id}")
-        await self._record(tx, event_type, key, actor_id=actor_id, address=address)
-
-    async def _record(
-        self, tx: Transaction, event_type: str, key: EndedKey, *, actor_id: str | None, address: str | None
-    ) -> None:
-        await self._audit.record(
-            tx,
-            event_type,
-            actor_id=actor_id,
-            organization_id=key.organization_id,
-            target=key.id,
-            address=address,
-            user_id=key.user_id,
-        )
+        now = self._clock.now()
+        await self._endings.ended(tx, event_type, key, actor_id=actor_id, address=address, now=now)
 
     def _app_row(self, organization_id: str, name: str, user_id: str) -> dict[str, str | int]:
         return {
@@ -384,6 +409,10 @@ class Keys:
 def _granted(scopes: str, role: str) -> Scopes:
     """Return what a key's stored scopes give to its owner, which is the same for many keys."""
     return grantable(stored_scopes(scopes), Role(role))
+
+
+def _mine(identity: Identity) -> dict[str, str]:
+    return {"user_id": identity.user_id, "organization_id": identity.organization_id}
 
 
 def _identity_of(creator: Principal | Identity) -> Identity:

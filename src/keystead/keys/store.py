@@ -7,7 +7,7 @@ from sqlalchemy import bindparam, delete, insert, literal, select, update
 from keystead.db import Command, Query, insert_into
 from keystead.db.identity import IDENTITY_COLUMNS, joined_to_identity
 from keystead.db.statements import LookUp, upsert
-from keystead.db.tables import api_key, app, membership, organization, revocation, user
+from keystead.db.tables import api_key, app, membership, organization, platform_policy, revocation, user
 from keystead.keys.models import ApiKey, App, EndedKey, FoundKey, KeyHolder, KeyOwner, KeyPolicy
 
 # A credential becomes a principal: one read by the unique index over the hash.
@@ -61,9 +61,13 @@ DELETE_APP: Final = Command(
 
 INSERT_KEY: Final = Command(insert_into(api_key))
 KEY_POLICY: Final = Query(
-    select(organization.c.longest_key_life)
+    select(
+        organization.c.longest_key_life.label("of_organization"),
+        platform_policy.c.longest_key_life.label("of_platform"),
+    )
     .join(membership, membership.c.organization_id == organization.c.id)
     .join(user, (user.c.id == membership.c.user_id) & user.c.disabled_at.is_(None))
+    .outerjoin(platform_policy, platform_policy.c.id == 1)  # its one row, or none
     .where(organization.c.id == bindparam("organization_id"), membership.c.user_id == bindparam("user_id")),
     KeyPolicy,
 )
@@ -133,6 +137,12 @@ REPLACE_KEY: Final = Command(
 )
 
 _ENDED = (api_key.c.id, api_key.c.organization_id, api_key.c.user_id)
+_OWN = select(*_ENDED).where(
+    api_key.c.user_id == bindparam("user_id"), api_key.c.organization_id == bindparam("organization_id")
+)
+OWN_KEY: Final = Query(_OWN.where(api_key.c.id == bindparam("key_id")), EndedKey)
+# Two at most: whoever looks for one is told that there are several.
+OWN_KEYS_TITLED: Final = Query(_OWN.where(api_key.c.title == bindparam("title")).limit(2), EndedKey)
 DELETE_KEY: Final = Query(delete(api_key).where(api_key.c.id == bindparam("key_id")).returning(*_ENDED), EndedKey)
 DELETE_KEY_BY_HASH: Final = Query(
     delete(api_key).where(api_key.c.secret_hash == bindparam("secret_hash")).returning(*_ENDED), EndedKey

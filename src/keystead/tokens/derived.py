@@ -1,13 +1,14 @@
-"""Short-term tokens that a client makes for itself, with an access token: they can do no more and end with its grant.
+"""Short-term tokens that are made with an access token or an API key: they can do no more, and end with what made them.
 
-Such a token carries the scopes of the access token that made it, and its row names the grant. Whatever ends the grant
-ends its tokens in the same transaction, so that signing a client out leaves nothing behind that lives for a day.
+Such a token carries the scopes of what made it, and its row names the grant or the API key. Whatever ends that ends its
+tokens in the same transaction, so that signing a client out, or deleting a key, leaves nothing behind that lives for a
+day.
 """
 
 from typing import Final
 
 from keystead.db import Transaction
-from keystead.kernel.principal import Principal
+from keystead.kernel.principal import Method, Principal
 from keystead.kernel.problems import Conflict, Unauthenticated
 from keystead.tokens import store
 from keystead.tokens.followers import REVOKED_TOKENS
@@ -18,6 +19,35 @@ MOST_OF_A_GRANT: Final = 100
 So ending a grant is bounded work, and nobody fills the list of revoked tokens, which every verifier reads, by making
 and revoking tokens in turn.
 """
+MOST_OF_A_KEY: Final = 1_000
+"""The same of one API key, which many machines may share: as much work when the key ends as a sign-in costs."""
+
+
+async def end_of_maker(tx: Transaction, maker: Principal, now: int) -> int | None:
+    """Return the Unix second at which what asks for a token ends at the latest, None for a key that does not expire.
+
+    Raises what ``end_of_grant`` and ``end_of_key`` raise.
+    """
+    return await (end_of_key if maker.method is Method.API_KEY else end_of_grant)(tx, maker, now)
+
+
+async def end_of_key(tx: Transaction, maker: Principal, now: int) -> int | None:
+    """Return when an API key ends, None for one that does not expire.
+
+    Raises Unauthenticated for one that was deleted, has expired or belongs to somebody else since a moment ago, and
+    Conflict when too many tokens were made with it.
+    """
+    identity, key = maker.identity, {"api_key_id": maker.credential_id, "now": now}
+    holder = {"user_id": identity.user_id, "organization_id": identity.organization_id}
+    ends = await tx.one(store.END_OF_KEY, {**key, **holder})
+    if ends is None:
+        raise Unauthenticated("This API key has ended. Use another one.")
+    if (await tx.one(store.COUNT_OF_KEY, {**key, "most": MOST_OF_A_KEY}) or 0) >= MOST_OF_A_KEY:
+        raise Conflict(
+            f"This API key made {MOST_OF_A_KEY} short-term tokens that have not expired. It makes no more for now: use "
+            "the last one until it expires, or the key itself."
+        )
+    return ends.expires_at
 
 
 async def end_of_grant(tx: Transaction, maker: Principal, now: int) -> int:
@@ -55,3 +85,32 @@ async def end_with_client(tx: Transaction, client_id: str, now: int) -> int:
         await tx.run(store.REMOVE_OF_CLIENT, {"client": client_id})
         await tx.announce(REVOKED_TOKENS)
     return ended
+
+
+async def end_with_key(tx: Transaction, api_key_id: str, now: int) -> int:
+    """End what was made with an API key that ends now, and return how many tokens that were."""
+    ended = await tx.run(store.REVOKE_OF_KEY, {"api_key_id": api_key_id, "now": now})
+    if ended:
+        await tx.run(store.ANNOUNCE_OF_KEY, {"api_key_id": api_key_id, "now": now})
+        await tx.run(store.REMOVE_OF_KEY, {"api_key_id": api_key_id})
+        await tx.announce(REVOKED_TOKENS)
+    return ended
+
+
+async def end_with_app(tx: Transaction, app_id: str, now: int) -> int:
+    """End what was made with all API keys of an app that is deleted; the keys are still there."""
+    ended = await tx.run(store.REVOKE_OF_APP, {"app": app_id, "now": now})
+    if ended:
+        await tx.run(store.ANNOUNCE_OF_APP, {"app": app_id, "now": now})
+        await tx.run(store.REMOVE_OF_APP, {"app": app_id})
+        await tx.announce(REVOKED_TOKENS)
+    return ended
+
+
+async def end_later_with_key(tx: Transaction, api_key_id: str, now: int) -> None:
+    """Let every process look up again what was made with an API key whose end was moved.
+
+    Here its tokens end when it does, to the second. Who verifies them elsewhere goes by what they say: a token that
+    was made before the key was rotated is taken there until it expires, a day at most, unless the key is deleted.
+    """
+    await tx.run(store.ANNOUNCE_OF_KEY, {"api_key_id": api_key_id, "now": now})

@@ -4,29 +4,33 @@ Verifiers elsewhere hear of each token by the list of revoked ones (promise V2).
 person by whoever calls. It takes as many statements for one token as for thousands.
 """
 
+import json
+from collections.abc import Iterable
 from typing import Final
 
-from sqlalchemy import BigInteger, ColumnElement, bindparam, delete, insert, select
+from sqlalchemy import JSON, BigInteger, Text, bindparam, column, delete, func, select
 
 from keystead.db import Command, Transaction
-from keystead.db.tables import revoked_token, short_term_token
+from keystead.db.tables import short_term_token
 from keystead.tokens.followers import REVOKED_TOKENS
+from keystead.tokens.store import revoke
 
 _token = short_term_token.c
 _of_user = _token.user_id == bindparam("user_id")
 _in_organization = _token.organization_id == bindparam("organization_id")
+_valid = _token.expires_at > bindparam("now", type_=BigInteger)
 
 
-def _revoke(*whose: ColumnElement[bool]) -> Command:
-    now = bindparam("now", type_=BigInteger)
-    valid = select(_token.id, now, _token.expires_at, _token.grant_id).where(*whose, _token.expires_at > now)
-    return Command(insert(revoked_token).from_select(["id", "revoked_at", "expires_at", "grant_id"], valid))
-
-
-REVOKE_OF_USER: Final = _revoke(_of_user)
+REVOKE_OF_USER: Final = revoke(_of_user, _valid)
 REMOVE_OF_USER: Final = Command(delete(short_term_token).where(_of_user))
-REVOKE_OF_USER_IN: Final = _revoke(_of_user, _in_organization)
+REVOKE_OF_USER_IN: Final = revoke(_of_user, _in_organization, _valid)
 REMOVE_OF_USER_IN: Final = Command(delete(short_term_token).where(_of_user, _in_organization))
+
+_named = func.json_each(bindparam("grants", type_=JSON)).table_valued(column("key", Text), name="named")
+_of_grants = _token.grant_id.in_(select(_named.c.key))
+REVOKE_OF_GRANTS: Final = revoke(_of_grants, _valid)
+REMOVE_OF_GRANTS: Final = Command(delete(short_term_token).where(_of_grants))
+"""The tokens that were made under the grants whose ids are the names in a JSON object."""
 
 
 async def end_of_user(tx: Transaction, user_id: str, now: int) -> int:
@@ -44,5 +48,15 @@ async def end_in(tx: Transaction, user_id: str, organization_id: str, now: int) 
     ended = await tx.run(REVOKE_OF_USER_IN, {**person, "now": now})
     if ended:
         await tx.run(REMOVE_OF_USER_IN, person)
+        await tx.announce(REVOKED_TOKENS)
+    return ended
+
+
+async def end_with_grants(tx: Transaction, grant_ids: Iterable[str], now: int) -> int:
+    """End what was made under a person's grants, which end as well, and return how many tokens were valid."""
+    grants = {"grants": json.dumps(dict.fromkeys(grant_ids, 0))}
+    ended = await tx.run(REVOKE_OF_GRANTS, {**grants, "now": now})
+    if ended:
+        await tx.run(REMOVE_OF_GRANTS, grants)
         await tx.announce(REVOKED_TOKENS)
     return ended

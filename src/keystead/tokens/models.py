@@ -7,6 +7,7 @@ from typing import NamedTuple
 import msgspec
 from pydantic import BaseModel, Field
 
+from keystead.kernel.principal import Identity
 from keystead.kernel.secrets import Secret
 
 
@@ -46,6 +47,20 @@ class ShortTermToken:
     id: str
     created_at: int
     expires_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class ShortTermHolder(Identity):
+    """Whose short-term token it is, and the Unix second at which it ends: as it says, or before with its API key."""
+
+    expires_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class EndOfKey:
+    """The Unix second at which an API key ends, None for one that does not expire."""
+
+    expires_at: int | None
 
 
 class RevokedToken(msgspec.Struct, frozen=True, gc=False):

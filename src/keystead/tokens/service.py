@@ -12,7 +12,14 @@ from keystead.db.engine import Database, Transaction, UniqueViolation
 from keystead.kernel.clock import Clock
 from keystead.kernel.ids import is_id, new_id
 from keystead.kernel.principal import Identity, Method, Principal
-from keystead.kernel.problems import Conflict, CredentialNotAllowed, Forbidden, InvalidParameters, NotFound
+from keystead.kernel.problems import (
+    Conflict,
+    CredentialNotAllowed,
+    Forbidden,
+    Impersonating,
+    InvalidParameters,
+    NotFound,
+)
 from keystead.kernel.scopes import Role, Scopes, format_scopes, grantable, stored_scopes
 from keystead.kernel.secrets import Secret
 from keystead.kernel.settings import Settings
@@ -31,6 +38,10 @@ from keystead.tokens.signing import SigningKey
 from keystead.tokens.signing_keys import SigningKeys
 
 _NO_MEMBER: Final = "You are no longer a member of this organization."
+_NO_HEIR: Final = (
+    "A short-term token makes no other one: it would live for ever by handing itself on. Use an API key, an access "
+    "token or a browser session."
+)
 _MADE_BEFORE: Final = "This token was made before, and was shown then. It is shown only once."
 
 
@@ -98,15 +109,50 @@ class Tokens:
             raise InvalidParameters("The id of a new token is a UUID in small letters.")
         return await self._issue(identity, lifetime, address, None, token_id)
 
-    async def issue_derived(self, maker: Principal, *, address: str | None = None) -> IssuedShortTermToken:
+    async def issue_derived(
+        self, maker: Principal, *, lifetime: int | None = None, address: str | None = None
+    ) -> IssuedShortTermToken:
         """Return a fresh short-term token that can do no more than the access token that asks for it.
 
-        It ends with the grant behind that token. Raises CredentialNotAllowed for any other kind of credential,
-        Unauthenticated when the grant has ended, Conflict when too many tokens were made under it, and Unavailable.
+        It ends with the grant behind that token, and after ``lifetime`` seconds as in ``issue_short_term``. Raises
+        CredentialNotAllowed for any other kind of credential, Unauthenticated when the grant has ended, Conflict when
+        too many tokens were made under it, and Unavailable.
         """
         if maker.method is not Method.ACCESS_TOKEN or maker.grant_id is None:
             raise CredentialNotAllowed()
-        return await self._issue(maker.identity, None, address, maker)
+        return await self._issue(maker.identity, lifetime, address, maker)
+
+    async def issue_for_key(
+        self, maker: Principal, *, lifetime: int | None = None, address: str | None = None
+    ) -> IssuedShortTermToken:
+        """Return a fresh short-term token that can do no more than the API key that asks for it.
+
+        It has the key's scopes, which may be none, and ends with the key, however that ends; where tokens are verified
+        elsewhere see ``derived.end_later_with_key``. It lives for ``lifetime`` seconds as in ``issue_short_term``.
+        Raises CredentialNotAllowed for any other kind of credential, Unauthenticated when the key has ended, Conflict
+        when too many tokens were made with it, and Unavailable.
+        """
+        if maker.method is not Method.API_KEY:
+            raise CredentialNotAllowed()
+        return await self._issue(maker.identity, lifetime, address, maker)
+
+    async def issue_for(
+        self, maker: Principal, *, lifetime: int | None = None, address: str | None = None
+    ) -> IssuedShortTermToken:
+        """Return a fresh short-term token for whoever asks: a browser session, an access token or an API key.
+
+        Raises CredentialNotAllowed for a short-term token, which would live for ever by handing itself on,
+        Impersonating for an operator who acts as somebody else, and what the others raise.
+        """
+        if maker.impersonator is not None:
+            raise Impersonating()
+        if maker.method is Method.SESSION:
+            return await self.issue_short_term(maker.identity, lifetime=lifetime, address=address)
+        if maker.method is Method.ACCESS_TOKEN:
+            return await self.issue_derived(maker, lifetime=lifetime, address=address)
+        if maker.method is Method.API_KEY:
+            return await self.issue_for_key(maker, lifetime=lifetime, address=address)
+        raise CredentialNotAllowed(_NO_HEIR)
 
     async def _issue(
         self,
@@ -122,35 +168,16 @@ class Tokens:
         latest = now + min(longest, longest if lifetime is None else lifetime)
         token_id = wanted_id or new_id()
         scope = None if maker is None else rules.handed_on(maker.scopes)
-        grant_id = None if maker is None else maker.grant_id
 
         async def work(tx: Transaction) -> int:
             if await self._accounts.identity(identity.user_id, identity.organization_id, tx) is None:
                 raise Forbidden(_NO_MEMBER)  # a moment ago; verifiers elsewhere would take the token for a day
-            expires_at = latest if maker is None else min(latest, await derived.end_of_grant(tx, maker, now))
-            row = {
-                "id": token_id,
-                "user_id": identity.user_id,
-                "organization_id": identity.organization_id,
-                "grant_id": grant_id,
-                "api_key_id": None,
-                "created_at": now,
-                "expires_at": expires_at,
-            }
+            ends = None if maker is None else await derived.end_of_maker(tx, maker, now)
+            expires_at = latest if ends is None else min(latest, ends)
             if wanted_id is not None and await tx.one(store.WAS_REVOKED, {"id": token_id}) is not None:
                 raise Conflict(_MADE_BEFORE)
-            await tx.run(store.ADD_SHORT_TERM_TOKEN, row)
-            await self._audit.record(
-                tx,
-                "token:create",
-                actor_id=identity.user_id,
-                organization_id=identity.organization_id,
-                target=token_id,
-                address=address,
-                expires_at=expires_at,
-                scope=scope,
-                grant_id=grant_id,
-            )
+            made = ShortTermToken(token_id, now, expires_at)
+            await self._keep(tx, made, identity, maker, scope=scope, address=address)
             return expires_at
 
         try:
@@ -169,6 +196,40 @@ class Tokens:
         )
         return IssuedShortTermToken(token_id, Secret(signer.sign(claims)), now, expires_at)
 
+    async def _keep(
+        self,
+        tx: Transaction,
+        token: ShortTermToken,
+        identity: Identity,
+        maker: Principal | None,
+        *,
+        scope: str | None,
+        address: str | None,
+    ) -> None:
+        """Store the row of a new token, which names what made it."""
+        by_key = None if maker is None or maker.method is not Method.API_KEY else maker.credential_id
+        under = {"grant_id": None if maker is None else maker.grant_id, "api_key_id": by_key}
+        row = {
+            "id": token.id,
+            "user_id": identity.user_id,
+            "organization_id": identity.organization_id,
+            **under,
+            "created_at": token.created_at,
+            "expires_at": token.expires_at,
+        }
+        await tx.run(store.ADD_SHORT_TERM_TOKEN, row)
+        await self._audit.record(
+            tx,
+            "token:create",
+            actor_id=identity.user_id,
+            organization_id=identity.organization_id,
+            target=token.id,
+            address=address,
+            expires_at=token.expires_at,
+            scope=scope,
+            **under,
+        )
+
     async def end_with_grant(self, tx: Transaction, grant_id: str) -> int:
         """End, in ``tx``, what was made under a grant that ends, and return how many tokens that were."""
         return await derived.end_with_grant(tx, grant_id, self._clock.now())
@@ -177,6 +238,21 @@ class Tokens:
         """The same for all grants of a client, which must still be there."""
         return await derived.end_with_client(tx, client_id, self._clock.now())
 
+    async def end_with_key(self, tx: Transaction, api_key_id: str, ends: int) -> None:
+        """End, in ``tx``, what was made with an API key that ends at ``ends``, in Unix seconds: now, or a little later.
+
+        What ends later is only announced: see ``derived.end_later_with_key``.
+        """
+        now = self._clock.now()
+        if ends <= now:
+            await derived.end_with_key(tx, api_key_id, now)
+        else:
+            await derived.end_later_with_key(tx, api_key_id, now)
+
+    async def end_with_app(self, tx: Transaction, app_id: str) -> int:
+        """End, in ``tx``, what was made with all API keys of an app, which must still be there; return how many."""
+        return await derived.end_with_app(tx, app_id, self._clock.now())
+
     async def end_of_user(self, tx: Transaction, user_id: str) -> int:
         """End a person's short-term tokens in ``tx``, which announces the person, and return how many those were."""
         return await ending.end_of_user(tx, user_id, self._clock.now())
@@ -184,6 +260,10 @@ class Tokens:
     async def end_in(self, tx: Transaction, user_id: str, organization_id: str) -> int:
         """The same for those in one organization."""
         return await ending.end_in(tx, user_id, organization_id, self._clock.now())
+
+    async def end_with_grants(self, tx: Transaction, grant_ids: Iterable[str]) -> int:
+        """End those that were made under grants of a person whom ``tx`` announces; return how many those were."""
+        return await ending.end_with_grants(tx, grant_ids, self._clock.now())
 
     async def list_short_term(self, identity: Identity) -> list[ShortTermToken]:
         """Return a person's short-term tokens in their organization that are still valid, the newest first."""
@@ -261,11 +341,12 @@ class Tokens:
         if claims is None:
             return None
         wanted = {"id": claims.jti, "user_id": claims.sub, "now": now}
-        identity = await self._db.one(store.SHORT_TERM_HOLDER, wanted)
-        if identity is None:
+        holder = await self._db.one(store.SHORT_TERM_HOLDER, wanted)
+        if holder is None:
             return None
-        scopes = rules.short_term_scopes(claims.scope, Role(identity.role))
-        return Principal(identity, Method.SHORT_TERM_TOKEN, scopes, claims.jti, claims.exp)
+        scopes = rules.short_term_scopes(claims.scope, Role(holder.role))
+        ends = min(claims.exp, holder.expires_at)
+        return Principal(holder.alone(), Method.SHORT_TERM_TOKEN, scopes, claims.jti, ends)
 
 
 def _key_set(keys: Iterable[SigningKey]) -> bytes:
