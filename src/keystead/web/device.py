@@ -5,6 +5,7 @@ and one sign-in can be decided once, so the token is good once. After the POST t
 which shows what became of the sign-in: reloading and going back repeat nothing.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from fastapi import APIRouter, Request
@@ -12,6 +13,7 @@ from starlette.responses import Response
 
 from keystead.accounts.models import Membership
 from keystead.accounts.service import Accounts
+from keystead.db import Database
 from keystead.kernel.clock import Clock
 from keystead.kernel.principal import Principal
 from keystead.kernel.problems import Forbidden, FormExpired, InvalidRequest, RateLimited
@@ -35,7 +37,14 @@ class DevicePages:
     """The one address ``/getServiceKeys/device``, in all its states."""
 
     def __init__(
-        self, *, oauth: OAuth, sessions: Sessions, accounts: Accounts, settings: Settings, clock: Clock
+        self,
+        *,
+        oauth: OAuth,
+        sessions: Sessions,
+        accounts: Accounts,
+        settings: Settings,
+        clock: Clock,
+        db: Database,
     ) -> None:
         """Show the sign-ins of ``oauth`` to the people of ``accounts``."""
         self._oauth = oauth
@@ -43,6 +52,7 @@ class DevicePages:
         self._accounts = accounts
         self._settings = settings
         self._clock = clock
+        self._db = db
 
     def router(self) -> APIRouter:
         """Return the routes."""
@@ -85,7 +95,7 @@ class DevicePages:
         if decision == "approve":
             if membership is None:
                 return await self._consent(principal, found, organization_missing=True)
-            if await self._sessions.lacks_second_factor(principal, [membership]):
+            if membership.organization_id in await self._obstacles(principal, [membership]):
                 return await self._consent(principal, found, status=Forbidden.status)
         await self._oauth.devices.decide(
             found,
@@ -132,13 +142,14 @@ class DevicePages:
         self, principal: Principal, found: DeviceView, *, organization_missing: bool = False, status: int = 200
     ) -> Response:
         memberships = await self._accounts.memberships_of(principal.identity.user_id)
-        lacking = await self._sessions.lacks_second_factor(principal, memberships)
+        obstacles = await self._obstacles(principal, memberships)
         given = frozenset[Scope]().union(*(grantable(found.scopes, Role(m.role)) for m in memberships))
         view = views.DeviceConsent(
             product_name=self._settings.product_name,
             form_token=self._sessions.form_token(principal.credential_id, _purpose(found)),
             user_code=found.user_code,
             client_name=found.client.name,
+            device_name=found.authorization.device_name or "",
             machine=found.client.platform,
             address=found.authorization.address,
             requested_at=found.authorization.created_at,
@@ -146,12 +157,27 @@ class DevicePages:
             now=self._clock.now(),
             scopes=_lines(given),
             withheld=_lines(found.scopes - given),
-            organizations=tuple(_choice(m, given, lacking=lacking) for m in memberships),
+            organizations=tuple(_choice(m, given, obstacles) for m in memberships),
             organization_missing=organization_missing,
             grant_seconds=self._settings.grant_ttl,
             account=account_of(principal),
         )
         return html(view, 422 if organization_missing else status)
+
+    async def _obstacles(self, principal: Principal, memberships: Sequence[Membership]) -> Mapping[str, views.Obstacle]:
+        """Return why organizations cannot be chosen, by id; the service asks again when something is decided."""
+        lacks_factor = await self._sessions.lacks_second_factor(principal, memberships)
+        asked = any(one.password_sign_in_off for one in memberships)
+        by_password = asked and not await self._sessions.begun_without_password(self._db, principal)
+        found: dict[str, views.Obstacle] = {}
+        for one in memberships:
+            if one.device_sign_in_off:
+                found[one.organization_id] = "devices"
+            elif one.password_sign_in_off and by_password:  # a passkey is a second factor as well
+                found[one.organization_id] = "password"
+            elif one.second_factor_required and lacks_factor:
+                found[one.organization_id] = "second_factor"
+        return found
 
     async def _approved(self, principal: Principal, found: DeviceView) -> Response:
         memberships = await self._accounts.memberships_of(principal.identity.user_id)
@@ -162,6 +188,7 @@ class DevicePages:
                 state="approved",
                 user_code=found.user_code,
                 client_name=found.client.name,
+                device_name=found.authorization.device_name or "",
                 account=account_of(principal),
                 organization=names.get(found.authorization.organization_id or "", ""),
                 grant_seconds=self._settings.grant_ttl,
@@ -208,11 +235,11 @@ def _lines(scopes: Scopes) -> tuple[views.ScopeLine, ...]:
     return tuple(views.ScopeLine(scope=scope, sentence=DESCRIPTIONS[scope]) for scope in Scope if scope in scopes)
 
 
-def _choice(membership: Membership, given: Scopes, *, lacking: bool) -> views.OrganizationChoice:
+def _choice(membership: Membership, given: Scopes, obstacles: Mapping[str, views.Obstacle]) -> views.OrganizationChoice:
     return views.OrganizationChoice(
         id=membership.organization_id,
         name=membership.organization_display_name,
         role=membership.role,
         withheld=_lines(given - grantable(given, Role(membership.role))),
-        blocked=lacking and bool(membership.second_factor_required),
+        blocked=obstacles.get(membership.organization_id),
     )

@@ -14,9 +14,14 @@ DEVICE_PATH = "/getServiceKeys/device"
 PROBLEMS_PATH = "/problems"
 HOME_PATH = "/"
 
-SignInError = Literal["wrong", "too_many"]
+SignInError = Literal["wrong", "too_many", "refused"]
 CodeError = Literal["unknown", "malformed"]
 DeviceState = Literal["approved", "denied", "expired", "used", "unknown", "too_many", "form_expired"]
+Obstacle = Literal["second_factor", "password", "devices"]
+"""Why an organization cannot be chosen at approval.
+
+It asks for a second factor, or for more than a password, and the session was begun without; or it lets no device in.
+"""
 
 
 def device_url(user_code: str) -> str:
@@ -64,21 +69,22 @@ class ScopeLine:
 class OrganizationChoice:
     """An organization the person may choose at approval, with what their role there does not allow.
 
-    One that is `blocked` asks for a second factor, without which the person has signed in, and cannot be chosen.
+    One that is `blocked` by something cannot be chosen.
     """
 
     id: str
     name: str
     role: str
     withheld: tuple[ScopeLine, ...] = ()
-    blocked: bool = False
+    blocked: Obstacle | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignIn(Page):
     """The sign-in form. `user_code` is set when the person comes from a device sign-in and goes back to it.
 
-    `username` is kept after a wrong password. `wait_seconds` belongs to the error "too_many".
+    `username` is kept after a wrong password. `wait_seconds` belongs to the error "too_many", `refusal` to "refused":
+    the password was right and is not enough, whatever is typed again.
     `current` is who is signed in already, when somebody came here to use another account. `notice` says why somebody
     is here again. `sign_up_url` is empty where nobody can sign up by themselves.
     """
@@ -88,6 +94,7 @@ class SignIn(Page):
     username: str = ""
     error: SignInError | None = None
     wait_seconds: int = 0
+    refusal: str = ""
     user_code: str = ""
     current: Account | None = None
     signed_out: bool = False
@@ -111,7 +118,8 @@ class DeviceEnter(Page):
 class DeviceConsent(Page):
     """The decision about one pending device sign-in (RFC 8628 section 3.3 and section 5.4, remote phishing).
 
-    `user_code` is written as the device shows it, BCDF-GHJK. `machine` and `address` may be empty when unknown.
+    `user_code` is written as the device shows it, BCDF-GHJK. `machine` and `address` may be empty when unknown, and so
+    may `device_name`, which the device gave itself, as the client did `client_name`.
     `scopes` are those the permission will hold; `withheld` were asked for and are given in none of the organizations;
     what only one organization's role refuses stands with that organization.
     """
@@ -120,6 +128,7 @@ class DeviceConsent(Page):
     form_token: str
     user_code: str
     client_name: str
+    device_name: str = ""
     machine: str
     address: str
     requested_at: int
@@ -134,15 +143,14 @@ class DeviceConsent(Page):
     account: Account
     security_url: str = "/settings/security"
 
-    @property
-    def blocked(self) -> tuple[OrganizationChoice, ...]:
-        """The organizations that cannot be chosen before the person has shown a second factor."""
-        return tuple(one for one in self.organizations if one.blocked)
+    def blocked_by(self, obstacle: Obstacle) -> tuple[OrganizationChoice, ...]:
+        """The organizations that cannot be chosen because of this."""
+        return tuple(one for one in self.organizations if one.blocked == obstacle)
 
     @property
     def choosable(self) -> bool:
         """Whether there is an organization for which the person can approve."""
-        return len(self.blocked) < len(self.organizations)
+        return not all(one.blocked for one in self.organizations)
 
     @property
     def another_account_url(self) -> str:
@@ -161,6 +169,7 @@ class DeviceOutcome(Page):
     state: DeviceState
     user_code: str = ""
     client_name: str = ""
+    device_name: str = ""
     account: Account | None = None
     organization: str = ""
     grant_seconds: int = 0

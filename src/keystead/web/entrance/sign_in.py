@@ -6,7 +6,7 @@ from typing import Final
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from keystead.kernel.problems import InvalidRequest, RateLimited, WrongSignIn
+from keystead.kernel.problems import Forbidden, InvalidRequest, RateLimited, WrongSignIn
 from keystead.kernel.secrets import Secret
 from keystead.kernel.settings import Settings
 from keystead.oauth.user_codes import read_user_code
@@ -81,6 +81,9 @@ class SignInPages:
             wait = int(problem.headers["Retry-After"])
             view = self._form(next_path, username=username, error="too_many", wait_seconds=wait)
             return html(view, RateLimited.status, problem.headers)
+        except Forbidden as problem:
+            view = self._form(next_path, username=username, error="refused", refusal=problem.detail)
+            return html(view, Forbidden.status)
         return go_on(begun, next_path, lifetime=self._sessions.lifetime)
 
     async def ask_passkey(self, request: Request) -> Response:
@@ -141,6 +144,7 @@ class SignInPages:
         username: str = "",
         error: views.SignInError | None = None,
         wait_seconds: int = 0,
+        refusal: str = "",
         current: views.Account | None = None,
         signed_out: bool = False,
         notice: str = "",
@@ -151,6 +155,7 @@ class SignInPages:
             username=username,
             error=error,
             wait_seconds=wait_seconds,
+            refusal=refusal,
             user_code=read_user_code(code_in(next_path)) or "",
             current=current,
             signed_out=signed_out,

@@ -1,6 +1,5 @@
 """What an organization asks of its members and their keys."""
 
-import re
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
@@ -8,28 +7,23 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from keystead.kernel.problems import Forbidden, InvalidParameters
-from keystead.organizations.models import DAY, LONGEST_POLICY_DAYS, Policies
 from keystead.organizations.service import Organizations
-from keystead.web.asking import leader, messages
-from keystead.web.frame import DONE, ORGANIZATION, Choice, Frames, SettingsPage, Visitor, done, page
+from keystead.web.asking import leader
+from keystead.web.frame import DONE, ORGANIZATION, Frames, SettingsPage, Visitor, done, page
+from keystead.web.policy_form import Answers, PolicyFields, answers_of, fields_of, read_answers
 
 PATH: Final = f"{ORGANIZATION}/policies"
-_DAYS: Final = re.compile(r"[0-9]{1,6}\Z", re.ASCII)
-_RANGE: Final = f"Type a whole number of days from 1 to {LONGEST_POLICY_DAYS}, or nothing for no limit."
+_HERE: Final = "in this organization"
 
 DONE["policies-set"] = "The policies are saved. They count from now on."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoliciesPage(SettingsPage):
-    """The form of the policies: ``days`` as it was typed, an empty text for no limit."""
+    """The form of the policies."""
 
     template: ClassVar[str] = "organization/policies.html"
-    days: str
-    days_error: str = ""
-    factor: tuple[Choice, ...]
-    factor_error: str = ""
-    most: int = LONGEST_POLICY_DAYS
+    policies: PolicyFields
 
 
 class PolicyPages:
@@ -53,55 +47,32 @@ class PolicyPages:
         if isinstance(visitor, Response):
             return visitor
         found = await self._organizations.policies(visitor.principal.identity.organization_id)
-        life = found.longest_key_life
-        days = "" if life is None else str(-(-life // DAY))
-        return page(self._view(visitor, days, required=found.second_factor_required))
+        return await self._page(visitor, answers_of(found))
 
     async def save(self, request: Request) -> Response:
         """Set the policies."""
         visitor = leader(self._frames, request)
         if isinstance(visitor, Response):
             return visitor
-        form = await visitor.form()
-        days, factor = form.get("days", "").strip(), form.get("second_factor", "")
-        if factor not in {"yes", "no"}:
-            view = self._view(visitor, days, required=None, factor_error="Choose one of the two.")
-            return page(view, InvalidParameters.status)
-        required = factor == "yes"
-        if days and _DAYS.match(days) is None:
-            return page(self._view(visitor, days, required=required, days_error=_RANGE), InvalidParameters.status)
-        wanted = Policies(int(days) * DAY if days else None, required)
+        answers = read_answers(await visitor.form())
+        if answers.errors:
+            return await self._page(visitor, answers, InvalidParameters.status)
+        before = await self._organizations.policies(visitor.principal.identity.organization_id)
         try:
-            await self._organizations.set_policies(visitor.principal, wanted, visitor.address)
+            await self._organizations.set_policies(visitor.principal, answers.policies(), visitor.address)
         except InvalidParameters as problem:
-            error = _RANGE if "longest_key_life" in messages(problem) else problem.detail
-            return page(self._view(visitor, days, required=required, days_error=error), problem.status)
+            return await self._page(visitor, answers.misfit(problem), problem.status)
         except Forbidden as problem:
-            return page(self._view(visitor, days, required=required, factor_error=problem.detail), problem.status)
+            return await self._page(visitor, answers.refused(problem, before), problem.status)
         return done(PATH, "policies-set")
 
-    def _view(
-        self, visitor: Visitor, days: str, *, required: bool | None, days_error: str = "", factor_error: str = ""
-    ) -> PoliciesPage:
-        return PoliciesPage(
-            product_name=self._frames.product_name,
-            frame=visitor.frame(PATH),
-            days=days,
-            days_error=days_error,
-            factor=(
-                Choice(
-                    value="no",
-                    label="Everybody decides for themselves",
-                    hint="A password alone is enough to sign in.",
-                    checked=required is False,
-                ),
-                Choice(
-                    value="yes",
-                    label="Everybody needs a second factor",
-                    hint="Whoever was signed in here with a password alone is signed out, and sets up an authenticator "
-                    "app or a passkey at the next sign-in. Keys and devices go on working.",
-                    checked=required is True,
-                ),
+    async def _page(self, visitor: Visitor, answers: Answers, status: int = 200) -> Response:
+        installation = await self._organizations.platform_policies()
+        return page(
+            PoliciesPage(
+                product_name=self._frames.product_name,
+                frame=visitor.frame(PATH),
+                policies=fields_of(answers, _HERE, installation),
             ),
-            factor_error=factor_error,
+            status,
         )
