@@ -3,11 +3,14 @@
 from fastapi import APIRouter
 
 from keystead.accounts.service import Accounts
+from keystead.activate.connected import ConnectedRoutes
 from keystead.activate.factors import FactorRoutes
 from keystead.activate.identity import IdentityRoutes
 from keystead.activate.impersonation import ImpersonationRoutes
 from keystead.activate.keys import KeyRoutes
+from keystead.activate.login_sessions import LoginSessionRoutes
 from keystead.activate.passwords import PasswordRoutes
+from keystead.activate.policies import PolicyRoutes
 from keystead.activate.sign_in import SignInRoutes
 from keystead.activate.steps import StepRoutes
 from keystead.activate.tokens import AuthTokenRoutes
@@ -46,6 +49,8 @@ def activate_routers(
     """Return the routes of every group."""
     return [
         IdentityRoutes().router(),
+        LoginSessionRoutes(organizations).router(),
+        ConnectedRoutes(connected).router(),
         FactorRoutes(factors=factors, second_factors=second_factors, organizations=organizations).router(),
         KeyRoutes(keys).router(),
         AuthTokenRoutes(tokens, public_url=settings.public_url).router(),
@@ -57,5 +62,6 @@ def activate_routers(
             session_lifetime=settings.session_ttl,
             public_url=settings.public_url,
         ).router(),
+        PolicyRoutes(organizations).router(),
         ImpersonationRoutes(impersonating, session_lifetime=settings.session_ttl).router(),
     ]

@@ -6,6 +6,7 @@ row says which generation is the newest. So a lost answer can be given again, an
 
 import uuid
 from collections.abc import Sequence
+from dataclasses import replace
 
 import msgspec
 
@@ -14,13 +15,15 @@ from keystead.db import Database, Transaction
 from keystead.kernel.clock import Clock
 from keystead.kernel.ids import new_id
 from keystead.kernel.problems import InvalidGrant, InvalidScope, Unavailable
-from keystead.kernel.scopes import ROLE_SCOPES, Role, Scopes, parse_scopes, stored_scopes
+from keystead.kernel.scopes import Role, Scopes, grantable, parse_scopes, stored_scopes
 from keystead.kernel.secrets import RefreshLocator, derive_refresh_token, read_refresh_token
 from keystead.kernel.settings import Settings
 from keystead.oauth import store
-from keystead.oauth.models import Grant, RedeemedDevice, TokenSet
+from keystead.oauth.access_tokens import AccessTokens
+from keystead.oauth.models import AccessTokenKind, Grant, LiveRefreshToken, RedeemedDevice, TokenSet
 from keystead.oauth.rules import FIRST_GENERATION, RefreshOutcome, decide_refresh
 from keystead.oauth.store import GrantOwner
+from keystead.tokens.id_tokens import IdTokens
 from keystead.tokens.service import Tokens
 
 _LOOKS = 5
@@ -40,14 +43,25 @@ class Grants:
     """The standing permissions of clients."""
 
     def __init__(
-        self, *, db: Database, clock: Clock, key: bytes, settings: Settings, tokens: Tokens, audit: AuditLog
+        self,
+        *,
+        db: Database,
+        clock: Clock,
+        key: bytes,
+        settings: Settings,
+        tokens: Tokens,
+        access: AccessTokens,
+        id_tokens: IdTokens,
+        audit: AuditLog,
     ) -> None:
-        """``key`` derives refresh tokens."""
+        """``key`` derives refresh tokens; ``tokens`` issues signed access tokens, ``access`` opaque ones."""
         self._db = db
         self._clock = clock
         self._key = key
         self._settings = settings
         self._tokens = tokens
+        self._access = access
+        self._id_tokens = id_tokens
         self._audit = audit
 
     async def open(self, tx: Transaction, devices: Sequence[RedeemedDevice], now: int) -> dict[str, Grant] | None:
@@ -79,14 +93,26 @@ class Grants:
             )
         return opened
 
-    async def first_tokens(self, grant: Grant) -> TokenSet:
-        """Return the tokens of a grant that was just opened."""
-        return await self._token_set(
-            grant, FIRST_GENERATION, grant.refresh_expires_at, stored_scopes(grant.scopes), self._clock.now()
+    async def first_tokens(self, grant: Grant, kind: AccessTokenKind = AccessTokenKind.JWT) -> TokenSet:
+        """Return the tokens of a grant that was just opened; with an opaque access token, an ID token as well."""
+        now, scopes = self._clock.now(), stored_scopes(grant.scopes)
+        found = await self._token_set(grant, FIRST_GENERATION, grant.refresh_expires_at, scopes, now, kind)
+        if kind is AccessTokenKind.JWT:
+            return found
+        # The person was there when they approved.
+        id_token = await self._id_tokens.issue(
+            grant, client_id=grant.client_id, authenticated_at=grant.created_at, lifetime=found.expires_in
         )
+        return replace(found, id_token=id_token)
 
     async def refresh(
-        self, token: str, client_id: str | None, scope: str | None, *, address: str | None = None
+        self,
+        token: str,
+        client_id: str | None,
+        scope: str | None,
+        *,
+        address: str | None = None,
+        kind: AccessTokenKind = AccessTokenKind.JWT,
     ) -> TokenSet:
         """Return the next tokens for a refresh token (RFC 6749, section 6; RFC 9700, section 4.14.2).
 
@@ -107,12 +133,13 @@ class Grants:
             scopes = self._narrowed(grant, scope)
             outcome = self._decide(grant, locator.generation, now)
             if outcome is RefreshOutcome.REPLAY:
-                return await self._token_set(grant, locator.generation + 1, grant.refresh_expires_at, scopes, now)
+                until = grant.refresh_expires_at
+                return await self._token_set(grant, locator.generation + 1, until, scopes, now, kind)
             if outcome is RefreshOutcome.ROTATE:
                 until = min(now + self._settings.refresh_token_ttl, grant.expires_at)
                 rotated = {"grant_id": grant_id, "spent": locator.generation, "now": now, "refresh_until": until}
                 if await self._db.run(store.ROTATE, rotated):
-                    return await self._token_set(grant, locator.generation + 1, until, scopes, now)
+                    return await self._token_set(grant, locator.generation + 1, until, scopes, now, kind)
             elif outcome is not RefreshOutcome.REUSE or await self._end_for_reuse(
                 grant_id, locator.generation, now, address
             ):
@@ -121,12 +148,13 @@ class Grants:
         raise Unavailable("This sign-in is being used by many at once. Try again.")
 
     async def revoke(self, token: str, *, address: str | None = None) -> None:
-        """End the grant behind a refresh token, whichever of its generations it is; unknown tokens are ignored.
+        """End the grant behind a refresh token, whichever of its generations it is, or behind an opaque access token.
 
-        When this returns, nothing of the grant's refresh side works, nor the short-term tokens that were made under it;
-        access tokens already out live on until they expire (RFC 7009, section 2.1; promise R7).
+        When this returns, nothing of the grant's refresh side works, nor the short-term tokens that were made under it,
+        nor its opaque access tokens; signed ones that are out live on until they expire (RFC 7009, section 2.1; promise
+        R7). Unknown tokens are ignored.
         """
-        locator = read_refresh_token(self._key, token)
+        locator = read_refresh_token(self._key, token) or self._access.read(token)
         if locator is None:
             return
         grant_id = str(uuid.UUID(bytes=locator.grant))
@@ -138,6 +166,23 @@ class Grants:
 
         await self._db.write(work)
 
+    async def find(self, token: str) -> LiveRefreshToken | None:
+        """Return what a refresh token could be redeemed for; None for one that gives nothing.
+
+        This is no redemption: it spends nothing, and a copied token ends no grant. Raises DatabaseError.
+        """
+        locator = read_refresh_token(self._key, token)
+        if locator is None:
+            return None
+        grant = await self._db.one(store.GRANT_BY_ID, {"grant_id": str(uuid.UUID(bytes=locator.grant))})
+        if grant is None:
+            return None
+        outcome = self._decide(grant, locator.generation, self._clock.now())
+        if outcome not in {RefreshOutcome.ROTATE, RefreshOutcome.REPLAY}:
+            return None
+        issued_at = grant.rotated_at if outcome is RefreshOutcome.ROTATE else None
+        return LiveRefreshToken(grant, issued_at, min(grant.refresh_expires_at, grant.expires_at))
+
     async def end_in(self, tx: Transaction, user_id: str, organization_id: str) -> int:
         """End a person's grants in one organization, in ``tx``, and return how many those were.
 
@@ -146,19 +191,32 @@ class Grants:
         return await tx.run(store.DELETE_GRANTS_OF_USER_IN, {"user_id": user_id, "organization_id": organization_id})
 
     async def record_end(
-        self, tx: Transaction, event: str, grant_id: str, owner: GrantOwner | Grant, address: str | None, **detail: int
+        self,
+        tx: Transaction,
+        event: str,
+        grant_id: str,
+        owner: GrantOwner | Grant,
+        address: str | None,
+        *,
+        by: str | None = None,
+        **detail: int,
     ) -> None:
-        """End what hangs on a grant that the same transaction has just ended, record it, and tell every process."""
+        """End what hangs on a grant that the same transaction has just ended, record it, and tell every process.
+
+        ``by`` is who ended it, where that is not its owner.
+        """
         tokens = await self._tokens.end_with_grant(tx, grant_id)
+        owned = {} if by in {None, owner.user_id} else {"user_id": owner.user_id}
         await self._audit.record(
             tx,
             event,
-            actor_id=owner.user_id,
+            actor_id=by or owner.user_id,
             organization_id=owner.organization_id,
             target=grant_id,
             address=address,
             client_id=owner.client_id,
             tokens=tokens,
+            **owned,
             **detail,
         )
         await tx.announce(f"grant:{grant_id}")
@@ -183,8 +241,9 @@ class Grants:
             if outcome is not RefreshOutcome.REUSE:
                 return outcome is RefreshOutcome.ENDED
             await tx.run(store.END_GRANT, {"grant_id": grant_id, "now": now, "because": "reuse"})
-            spent = {"generation": generation, "newest": grant.generation}
-            await self.record_end(tx, "grant:reuse", grant_id, grant, address, **spent)
+            await self.record_end(
+                tx, "grant:reuse", grant_id, grant, address, generation=generation, newest=grant.generation
+            )
             return True
 
         return await self._db.write(work)
@@ -200,12 +259,15 @@ class Grants:
         return wanted
 
     async def _token_set(
-        self, grant: Grant, generation: int, refresh_expires_at: int, scopes: Scopes, now: int
+        self, grant: Grant, generation: int, refresh_expires_at: int, scopes: Scopes, now: int, kind: AccessTokenKind
     ) -> TokenSet:
-        scopes = scopes & ROLE_SCOPES[Role(grant.role)]
-        issued = await self._tokens.issue_access_token(
-            identity=grant, client_id=grant.client_id, scopes=scopes, grant_id=grant.grant_id
-        )
+        scopes = grantable(scopes, Role(grant.role))
+        if kind is AccessTokenKind.OPAQUE:
+            issued = self._access.issue(grant, scopes)
+        else:
+            issued = await self._tokens.issue_access_token(
+                identity=grant, client_id=grant.client_id, scopes=scopes, grant_id=grant.grant_id
+            )
         locator = RefreshLocator(bytes.fromhex(grant.grant_id.replace("-", "")), generation)
         return TokenSet(
             access_token=issued.token,

@@ -12,14 +12,6 @@ from keystead.organizations.models import DAY, LONGEST_POLICY_DAYS, Account, Fou
 ONLY_OWNER: Final = "An organization always has an owner, and there is no other one. Make somebody else an owner first."
 LONGEST_SEARCH: Final = 254
 """Characters of a search that count: as many as an e-mail address has at most."""
-LIFE: Final = "longest_key_life"
-POLICY_NAMES: Final = {
-    "max-api-key-ttl": LIFE,
-    "enforce-mfa": "second_factor_required",
-    "disable-password-login": "password_sign_in_off",
-    "disable-device-login": "device_sign_in_off",
-}
-"""The names that policies have in the API and on the command line, and the fields of ``Policies``."""
 _LEADERS: Final = frozenset({Role.OWNER, Role.ADMIN})
 
 
@@ -79,6 +71,18 @@ def check_removal(actor: Role, target: Role, *, own: bool) -> None:
         raise Conflict("Nobody removes themselves. Ask another owner or admin of the organization.")
     if target is Role.OWNER and actor is not Role.OWNER:
         raise Forbidden("Only an owner may remove an owner. Ask one of them.")
+
+
+def check_may_sign_out(actor: Role | None, target: Role) -> None:
+    """Raise Forbidden unless ``actor``, a role in the organization, may sign somebody who is ``target`` out of it.
+
+    None stands for an operator of the installation, who may.
+    """
+    if actor is None:
+        return
+    check_leads(actor)
+    if target is Role.OWNER and actor is not Role.OWNER:
+        raise Forbidden("Only an owner may sign an owner out. Ask one of them.")
 
 
 def check_may_reset(actor: Role | None, account: Account) -> None:
@@ -148,21 +152,13 @@ def change_of(name: str, value: int) -> Callable[[Policies], Policies]:
     """
     field = POLICY_NAMES.get(name)
     if field is None:
-        raise NotFound(f"This server has no policy '{name}'. It has {', '.join(POLICY_NAMES)}.")
+        raise NotFound(f"This server has no policy of this name. It has {', '.join(POLICY_NAMES)}.")
     if field == LIFE:
         life = value * DAY or None
         check_policies(Policies(life))
         return lambda before: replace(before, longest_key_life=life)
     on = bool(value)
     return lambda before: replace(before, **{field: on})
-
-
-def value_of(policies: Policies, name: str) -> int | bool:
-    """Return what a policy is set to, by its name, as ``change_of`` takes it; 0 or False for one that is not set."""
-    found = getattr(policies, POLICY_NAMES[name])
-    if isinstance(found, bool):
-        return found
-    return -(-(found or 0) // DAY)
 
 
 def typed(text: str) -> str:

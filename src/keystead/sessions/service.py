@@ -200,6 +200,7 @@ class Sessions(Renewing):
                 organization_id=ended.organization_id,
                 target=ended.id,
                 address=address,
+                **({} if by == ended.user_id else {"user_id": ended.user_id}),
             )
         await impersonating.end_what_hangs_on(tx, self._audit, ended, by=by, address=address)
 

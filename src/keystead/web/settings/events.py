@@ -6,7 +6,7 @@
 import json
 from typing import Any, Final
 
-from keystead.audit.models import AuditEvent
+from keystead.audit.models import AuditEvent, ToldEvent
 
 _ISOLATE, _POP = "\u2068", "\u2069"
 """Around names that people chose, so that one in Arabic does not turn the sentence round (Unicode, UAX 9)."""
@@ -23,6 +23,7 @@ SENTENCES: Final[dict[str, tuple[str, ...]]] = {
     "grant:open": ("Signed a device in.",),
     "grant:reuse": ("Signed a device out, because its sign-in was used by somebody else as well.",),
     "grant:revoke": ("Signed a device out.",),
+    "grant:revoke-all": ("Signed every device out of an app.",),
     "invitation:accept": ("Accepted an invitation to the organization.",),
     "invitation:create": ("Invited {email} as {role}.", "Invited somebody."),
     "invitation:delete": ("Took back the invitation of {email}.", "Took back an invitation."),
@@ -34,6 +35,7 @@ SENTENCES: Final[dict[str, tuple[str, ...]]] = {
     "key:update": ("Changed an API key.",),
     "membership:create": ("Added a member as {role}.", "Added a member."),
     "membership:delete": ("Removed a member.",),
+    "membership:sign-out": ("Signed a member out of every browser and device.",),
     "membership:update": ("Changed a member's role from {before} to {role}.", "Changed a member's role."),
     "organization:create": ("Made the organization “{name}”.", "Made an organization."),
     "organization:set-policies": ("Changed the organization's policies.",),
@@ -47,6 +49,11 @@ SENTENCES: Final[dict[str, tuple[str, ...]]] = {
     "session:create": ("Signed in with a browser.",),
     "session:delete": ("Signed a browser out.",),
     "session:delete-others": ("Signed out in all other browsers.",),
+    "session:impersonate": (
+        "Acted as {username}, for this reason: {reason}",
+        "Acted as another user.",
+    ),
+    "session:impersonate-end": ("Ended that an operator acted as a user.",),
     "signing-key:create": ("Made a signing key.",),
     "token:create": ("Made a short-term token.",),
     "token:revoke": ("Revoked a short-term token.",),
@@ -67,6 +74,12 @@ _SESSIONS: Final = {
     "switch": "Switched to another organization.",
     "password-change": "Stayed signed in after a change of the password.",
 }
+
+
+def told_to_person(event: ToldEvent) -> str:
+    """Return what a person is told of an operator who acted as them."""
+    operator, detail = event.actor or "?", _detail(event)
+    return f"The operator {_shown(operator)} acted as you: {_shown(detail.get('reason', '?'))}"
 
 
 def sentence(event: AuditEvent) -> str:
