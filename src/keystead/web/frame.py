@@ -56,7 +56,10 @@ class LinkGroup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frame:
-    """What every page of settings is drawn with. ``now`` is in Unix seconds; ``notice`` says what was just done."""
+    """What every page of settings is drawn with. ``now`` is in Unix seconds; ``notice`` says what was just done.
+
+    ``acting`` tells that an operator looks, who acts as the person of ``account``.
+    """
 
     account: views.Account
     organization: str
@@ -66,6 +69,7 @@ class Frame:
     sign_out_token: str
     now: int
     notice: str = ""
+    acting: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,6 +202,7 @@ class Frames:
             sign_out_token=self._sessions.form_token(principal.credential_id, SIGN_OUT),
             now=self.now(),
             notice=done,
+            acting=principal.impersonator is not None,
         )
 
     def check(self, visitor: Visitor, token: str | None) -> None:
@@ -241,6 +246,7 @@ _OF_ORGANIZATION: Final = (
 _OF_OPERATOR: Final = (
     (f"{OPERATOR}/organizations", "Organizations"),
     (f"{OPERATOR}/users", "Users"),
+    (f"{OPERATOR}/policies", "Policies"),
     (f"{OPERATOR}/clients", "Clients"),
     (f"{OPERATOR}/signing-keys", "Signing keys"),
     (f"{OPERATOR}/health", "Health"),

@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from keystead.sessions.models import STOP_PATH
 from keystead.web import views
 from keystead.web.brand import worn
 
@@ -153,6 +154,7 @@ def _environment() -> Environment:
             "worn": worn,
             "SIGN_IN_PATH": views.SIGN_IN_PATH,
             "SIGN_OUT_PATH": views.SIGN_OUT_PATH,
+            "STOP_ACTING_PATH": STOP_PATH,
             "DEVICE_PATH": views.DEVICE_PATH,
             "PROBLEMS_PATH": views.PROBLEMS_PATH,
             "HOME_PATH": views.HOME_PATH,

@@ -16,6 +16,7 @@ from keystead.keys.models import ApiKey
 from keystead.keys.service import Keys
 from keystead.keys.use import DayOfUse
 from keystead.oauth.connected import ConnectedDevice, ConnectedDevices
+from keystead.sessions.impersonating import Impersonating
 from keystead.web.charts import Chart, Series, bar_chart, whole
 from keystead.web.frame import SETTINGS, Frames, SettingsPage, Visitor, page
 from keystead.web.parts import Shown, stretch
@@ -67,10 +68,20 @@ class SignInLine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ActedLine:
+    """An operator acted as the person, for a reason. ``at`` is in Unix seconds."""
+
+    at: int
+    operator: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OverviewPage(SettingsPage):
     """The overview. ``chart`` is None while nothing was used; ``new_here`` is for who has neither keys nor devices.
 
-    ``more_ending`` counts what ends soon but after all that is in ``ending``.
+    ``more_ending`` counts what ends soon but after all that is in ``ending``. ``acted`` tells which operators acted as
+    the person of late.
     """
 
     template: ClassVar[str] = "settings/overview.html"
@@ -84,13 +95,21 @@ class OverviewPage(SettingsPage):
     sign_ins: tuple[SignInLine, ...]
     chart: Chart | None
     new_here: bool
+    acted: tuple[ActedLine, ...] = ()
 
 
 class OverviewPages:
     """The page ``/settings``."""
 
     def __init__(
-        self, *, frames: Frames, db: Database, audit: AuditLog, keys: Keys, connected: ConnectedDevices
+        self,
+        *,
+        frames: Frames,
+        db: Database,
+        audit: AuditLog,
+        keys: Keys,
+        connected: ConnectedDevices,
+        impersonating: Impersonating,
     ) -> None:
         """Show what the services know."""
         self._frames = frames
@@ -98,6 +117,7 @@ class OverviewPages:
         self._audit = audit
         self._keys = keys
         self._connected = connected
+        self._impersonating = impersonating
 
     def router(self) -> APIRouter:
         """Return the route."""
@@ -117,6 +137,7 @@ class OverviewPages:
         uses = await self._keys.uses(identity.organization_id, identity.user_id, first_day)
         devices = await self._connected.list_everywhere(identity.user_id)
         events = await self._audit.of_user(self._db, identity.user_id, LOOKED_AT)
+        acted = await self._impersonating.told(identity.user_id)
         ending = _ending(visitor, keys, devices, now)
         some = stretch(request, SETTINGS, memberships, "organization")
         return page(
@@ -141,6 +162,10 @@ class OverviewPages:
                 sign_ins=tuple(line for line in map(_sign_in, events) if line is not None)[:SIGN_INS],
                 chart=_chart(uses, first_day),
                 new_here=not keys and not devices,
+                acted=tuple(
+                    ActedLine(at=one.at, operator=one.actor or "", reason=json.loads(one.detail)["reason"])
+                    for one in acted
+                ),
             )
         )
 

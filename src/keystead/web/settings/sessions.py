@@ -23,7 +23,10 @@ DONE["sessions-ended"] = "All other browsers are signed out."
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionLine:
-    """One browser in words; ``user_agent`` is what it called itself. Times are in Unix seconds."""
+    """One browser in words; ``user_agent`` is what it called itself. Times are in Unix seconds.
+
+    ``operator`` is who acts as the person in it, and ``reason`` why; both are empty for the person's own.
+    """
 
     browser: str
     user_agent: str
@@ -32,6 +35,8 @@ class SessionLine:
     last_used_at: int
     ends_at: int
     end_url: str
+    operator: str = ""
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,16 +93,25 @@ class SessionPages:
         if isinstance(visitor, Response):
             return visitor
         one = await self._other(visitor, str(request.path_params["session"]))
-        address = one.address or "an unknown address"
+        address, began = one.address or "an unknown address", exact_words(one.created_at)
+        if one.impersonator is None:
+            title = f"Sign out {browser_words(one.user_agent)}?"
+            sentences = (
+                f"You signed in there on {began}, from {address}.",
+                "Whoever uses that browser has to sign in again.",
+            )
+        else:
+            title = f"Stop the operator {one.impersonator} from acting as you?"
+            sentences = (
+                f"It began on {began}, from {address}. The reason given was: {one.impersonation_reason}",
+                "The operator sees nothing of yours any more, and has to sign in again.",
+            )
         return page(
             Confirm(
                 product_name=self._frames.product_name,
                 frame=visitor.frame(PATH),
-                title=f"Sign out {browser_words(one.user_agent)}?",
-                sentences=(
-                    f"You signed in there on {exact_words(one.created_at)}, from {address}.",
-                    "Whoever uses that browser has to sign in again.",
-                ),
+                title=title,
+                sentences=sentences,
                 action=_end_url(one.id),
                 button="Sign out",
                 cancel=PATH,
@@ -111,7 +125,8 @@ class SessionPages:
             return visitor
         await visitor.form()
         one = await self._other(visitor, str(request.path_params["session"]))
-        await self._sessions.sign_out(one.id, address=visitor.address)
+        user_id = visitor.principal.identity.user_id
+        await self._sessions.sign_out(one.id, address=visitor.address, by=user_id)
         return done(PATH, "session-ended")
 
     async def ask_others(self, request: Request) -> Response:
@@ -170,4 +185,6 @@ def _line(session: BrowserSession) -> SessionLine:
         last_used_at=session.last_used_at,
         ends_at=session.expires_at,
         end_url=_end_url(session.id),
+        operator=session.impersonator or "",
+        reason=session.impersonation_reason or "",
     )
