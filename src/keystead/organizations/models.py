@@ -16,6 +16,15 @@ LONGEST_POLICY_DAYS: Final = 3_650
 PAGE: Final = 40
 """Organizations or users on one page of an operator."""
 
+LIFE: Final = "longest_key_life"
+POLICY_NAMES: Final = {
+    "max-api-key-ttl": LIFE,
+    "enforce-mfa": "second_factor_required",
+    "disable-password-login": "password_sign_in_off",
+    "disable-device-login": "device_sign_in_off",
+}
+"""The names that policies have in the API and on the command line, and the fields of ``Policies``."""
+
 FateOfKeys = Literal["delete", "take"]
 """What becomes of the API keys of a removed member: they end, or they become the remover's own (promise K8)."""
 

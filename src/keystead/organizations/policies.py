@@ -12,6 +12,7 @@ from keystead.kernel.principal import Method, Principal
 from keystead.kernel.problems import CredentialNotAllowed, Forbidden
 from keystead.organizations import rules, store
 from keystead.organizations.desk import Desk
+from keystead.organizations.models import DAY, POLICY_NAMES
 
 _FACTOR_YOURSELF_FIRST: Final = (
     "Sign in with a second factor yourself first: this session was begun with a password alone, and would end as well."
@@ -199,3 +200,9 @@ class Policing(Desk):
             return await self._sessions.end_all_with_password_alone(tx)
         await tx.announce(f"organization:{organization_id}")
         return await self._sessions.end_with_password_alone(tx, organization_id)
+
+
+def value_of(policies: Policies, name: str) -> int | bool:
+    """Return what a policy is set to, by its name: whole days or whether it is on; 0 or False when it is not set."""
+    found = getattr(policies, POLICY_NAMES[name])
+    return found if isinstance(found, bool) else -(-(found or 0) // DAY)

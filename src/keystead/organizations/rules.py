@@ -7,7 +7,16 @@ from typing import Final
 from keystead.kernel.principal import Principal
 from keystead.kernel.problems import Conflict, FieldProblem, Forbidden, InvalidParameters, NotFound
 from keystead.kernel.scopes import Role
-from keystead.organizations.models import DAY, LONGEST_POLICY_DAYS, Account, FoundInvitation, Policies, Standing
+from keystead.organizations.models import (
+    DAY,
+    LIFE,
+    LONGEST_POLICY_DAYS,
+    POLICY_NAMES,
+    Account,
+    FoundInvitation,
+    Policies,
+    Standing,
+)
 
 ONLY_OWNER: Final = "An organization always has an owner, and there is no other one. Make somebody else an owner first."
 LONGEST_SEARCH: Final = 254

@@ -1,0 +1,245 @@
+"""Policies: what an organization, or the whole platform, asks of sign-ins and of API keys."""
+
+from typing import Annotated, Any, Final, Literal
+
+from fastapi import APIRouter, Depends, Path, Request
+from fastapi.responses import Response
+from pydantic import Field, TypeAdapter, ValidationError
+
+from keystead.accounts.models import Policies
+from keystead.accounts.policies import stricter
+from keystead.activate.shapes import ABSENT, JSON, Shape, check_organization
+from keystead.kernel.permissions import Permission
+from keystead.kernel.principal import Principal
+from keystead.kernel.problems import (
+    CredentialNotAllowed,
+    CrossSite,
+    Forbidden,
+    Impersonating,
+    InvalidParameters,
+    InvalidRequest,
+    NotFound,
+    RateLimited,
+    TwoCredentials,
+    Unauthenticated,
+    UnsupportedMediaType,
+)
+from keystead.organizations.models import LIFE, LONGEST_POLICY_DAYS, POLICY_NAMES
+from keystead.organizations.policies import value_of
+from keystead.organizations.service import Organizations
+from keystead.wire.access import allow
+from keystead.wire.asgi import read_body
+from keystead.wire.caller import caller_of
+from keystead.wire.documented import ANYWHERE, documented
+from keystead.wire.forms import media_type
+
+_OF_ORGANIZATION: Final = "/api/organizations/{organization}/policies"
+_OF_PLATFORM: Final = "/api/platform/policies"
+_READ: Final = (*ANYWHERE, TwoCredentials, Unauthenticated, CredentialNotAllowed, Forbidden, RateLimited)
+_CHANGED: Final = (*_READ, CrossSite, Impersonating, NotFound)
+_SET: Final = (*_CHANGED, UnsupportedMediaType, InvalidParameters)
+_VALUE: Final = TypeAdapter[int | bool](Annotated[int | bool, Field(strict=True)])
+_BODY: Final[dict[str, Any]] = {
+    "requestBody": {
+        "required": True,
+        "description": "The value alone, without an object around it: whole days for `max-api-key-ttl`, 0 for no "
+        "limit; true or false for the others.",
+        "content": {
+            JSON: {
+                "schema": {
+                    "oneOf": [
+                        {"type": "integer", "minimum": 0, "maximum": LONGEST_POLICY_DAYS},
+                        {"type": "boolean"},
+                    ]
+                }
+            }
+        },
+    }
+}
+_MEANINGS: Final = (
+    "`max-api-key-ttl`: how many days an API key that is made from now on lives at most. `enforce-mfa`: nobody signs "
+    "in with a password alone. `disable-password-login`: nobody signs in with a password; passkeys let people in. "
+    "`disable-device-login`: no further devices are connected."
+)
+
+_Name = Annotated[str, Path(description=_MEANINGS)]
+_Organization = Annotated[str, Path(description="The name of the organization that the credential is for.")]
+_Reader = Annotated[Principal, Depends(allow(Permission.POLICIES_READ))]
+_Administrator = Annotated[Principal, Depends(allow(Permission.ADMINISTER))]
+
+
+class ShownPolicy(Shape):
+    """A policy that counts."""
+
+    level: Literal["organization", "platform"] = Field(description="Who asks for it.")
+    name: str = Field(description="The name of the policy.")
+    value: int | bool = Field(description="Whole days for `max-api-key-ttl`, otherwise whether it is on.")
+
+
+class PolicyRoutes:
+    """The policies of the caller's organization, and those of the platform."""
+
+    def __init__(self, organizations: Organizations) -> None:
+        """Show and set what ``organizations`` knows."""
+        self._organizations = organizations
+
+    def router(self) -> APIRouter:
+        """Return the routes."""
+        router = APIRouter(tags=["Policies"])
+        self._add_organization(router)
+        self._add_platform(router)
+        return router
+
+    def _add_organization(self, router: APIRouter) -> None:
+        router.add_api_route(
+            _OF_ORGANIZATION,
+            self.of_organization,
+            methods=["GET"],
+            summary="List the policies of an organization",
+            operation_id="get_organization_policies",
+            responses=documented(*_READ, NotFound),
+            **ABSENT,
+        )
+        router.add_api_route(
+            _OF_ORGANIZATION + "/{name}",
+            self.set_of_organization,
+            methods=["POST"],
+            response_model=dict[str, ShownPolicy],
+            summary="Set a policy of an organization",
+            operation_id="set_organization_policy",
+            responses=documented(*_SET),
+            openapi_extra=_BODY,
+            **ABSENT,
+        )
+        router.add_api_route(
+            _OF_ORGANIZATION + "/{name}",
+            self.unset_of_organization,
+            methods=["DELETE"],
+            status_code=204,
+            response_class=Response,
+            summary="Unset a policy of an organization",
+            operation_id="delete_organization_policy",
+            responses=documented(*_CHANGED),
+        )
+
+    def _add_platform(self, router: APIRouter) -> None:
+        router.add_api_route(
+            _OF_PLATFORM,
+            self.of_platform,
+            methods=["GET"],
+            summary="List the policies of the platform",
+            operation_id="get_platform_policies",
+            responses=documented(*_READ),
+            **ABSENT,
+        )
+        router.add_api_route(
+            _OF_PLATFORM + "/{name}",
+            self.set_of_platform,
+            methods=["POST"],
+            response_model=dict[str, ShownPolicy],
+            summary="Set a policy of the platform",
+            operation_id="set_platform_policy",
+            responses=documented(*_SET),
+            openapi_extra=_BODY,
+            **ABSENT,
+        )
+        router.add_api_route(
+            _OF_PLATFORM + "/{name}",
+            self.unset_of_platform,
+            methods=["DELETE"],
+            status_code=204,
+            response_class=Response,
+            summary="Unset a policy of the platform",
+            operation_id="delete_platform_policy",
+            responses=documented(*_CHANGED),
+        )
+
+    async def of_organization(self, organization: _Organization, principal: _Reader) -> dict[str, ShownPolicy]:
+        """Answer the policies that count in your organization, by name; those that are not set are left out.
+
+        Of a policy that the platform has as well the stricter one counts. For owners and admins.
+        """
+        check_organization(principal, organization)
+        own, platform = await self._organizations.policies_for(principal)
+        return {name: _shown(name, own, platform) for name in _set_ones(stricter(own, platform))}
+
+    async def set_of_organization(
+        self, request: Request, organization: _Organization, name: _Name, principal: _Administrator
+    ) -> dict[str, ShownPolicy]:
+        """Set a policy of your organization and answer what counts now; the platform's may be stricter.
+
+        For owners and admins. `enforce-mfa` needs a session that was begun with a second factor, and ends those that
+        were not; `disable-password-login` needs one that was begun with a passkey.
+        """
+        check_organization(principal, organization)
+        value = await _value(request, name)
+        own, platform = await self._organizations.change_policy(
+            principal, name, value, caller_of(request.scope).address
+        )
+        return {name: _shown(name, own, platform)}
+
+    async def unset_of_organization(
+        self, request: Request, organization: _Organization, name: _Name, principal: _Administrator
+    ) -> Response:
+        """Unset a policy of your organization; the platform's goes on. One that is not set is no mistake."""
+        check_organization(principal, organization)
+        await self._organizations.change_policy(principal, name, 0, caller_of(request.scope).address)
+        return Response(status_code=204)
+
+    async def of_platform(self, principal: _Reader) -> dict[str, ShownPolicy]:
+        """Answer the policies of the platform, by name; those that are not set are left out. For operators."""
+        platform = await self._organizations.platform_policies_for(principal)
+        return {name: _shown(name, None, platform) for name in _set_ones(platform)}
+
+    async def set_of_platform(self, request: Request, name: _Name, principal: _Administrator) -> dict[str, ShownPolicy]:
+        """Set a policy of the platform, which counts in every organization. For operators.
+
+        `enforce-mfa` needs a session that was begun with a second factor, and ends those that were not;
+        `disable-password-login` needs one that was begun with a passkey.
+        """
+        value = await _value(request, name)
+        platform = await self._organizations.change_platform_policy(
+            principal, name, value, caller_of(request.scope).address
+        )
+        return {name: _shown(name, None, platform)}
+
+    async def unset_of_platform(self, request: Request, name: _Name, principal: _Administrator) -> Response:
+        """Unset a policy of the platform; those of organizations go on. One that is not set is no mistake."""
+        await self._organizations.change_platform_policy(principal, name, 0, caller_of(request.scope).address)
+        return Response(status_code=204)
+
+
+def _set_ones(policies: Policies) -> list[str]:
+    return [name for name in POLICY_NAMES if value_of(policies, name)]
+
+
+def _shown(name: str, own: Policies | None, platform: Policies) -> ShownPolicy:
+    """Return a policy as it counts, and who asks for it; what nobody asks for is said of those who were asked."""
+    value = value_of(platform if own is None else stricter(own, platform), name)
+    by_platform = own is None or (bool(value) and value == value_of(platform, name))
+    return ShownPolicy(level="platform" if by_platform else "organization", name=name, value=value)
+
+
+async def _value(request: Request, name: str) -> int:
+    """Return the value that a body holds, with nothing around it, of the type that the policy of this name has.
+
+    Raises NotFound for a name that is none, UnsupportedMediaType, BodyTooLarge, InvalidRequest and InvalidParameters.
+    """
+    field = POLICY_NAMES.get(name)
+    if media_type(request.headers.get("content-type", "")) != JSON:
+        raise UnsupportedMediaType(f"Send the body as {JSON}.")
+    body = await read_body(request.receive)
+    if field is None:
+        return 0  # the service says which names there are
+    days = field == LIFE
+    expected = f"a whole number of days from 0 to {LONGEST_POLICY_DAYS}" if days else "true or false"
+    sentence = f"The body of {name} is {expected}, as JSON and with nothing around it."
+    try:
+        value = _VALUE.validate_json(body)
+    except ValidationError as error:
+        if any(mistake["type"] == "json_invalid" for mistake in error.errors(include_input=False)):
+            raise InvalidRequest("The body is not valid JSON.") from None
+        raise InvalidParameters(sentence) from None
+    if isinstance(value, bool) is days or (days and not 0 <= value <= LONGEST_POLICY_DAYS):
+        raise InvalidParameters(sentence)
+    return value
