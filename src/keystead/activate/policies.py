@@ -38,7 +38,7 @@ _OF_PLATFORM: Final = "/api/platform/policies"
 _READ: Final = (*ANYWHERE, TwoCredentials, Unauthenticated, CredentialNotAllowed, Forbidden, RateLimited)
 _CHANGED: Final = (*_READ, CrossSite, Impersonating, NotFound)
 _SET: Final = (*_CHANGED, UnsupportedMediaType, InvalidParameters)
-_VALUE: Final = TypeAdapter[int | bool](Annotated[int | bool, Field(strict=True)])
+_VALUE: Final[TypeAdapter[int | bool]] = TypeAdapter(int | bool)
 _BODY: Final[dict[str, Any]] = {
     "requestBody": {
         "required": True,
@@ -235,7 +235,7 @@ async def _value(request: Request, name: str) -> int:
     expected = f"a whole number of days from 0 to {LONGEST_POLICY_DAYS}" if days else "true or false"
     sentence = f"The body of {name} is {expected}, as JSON and with nothing around it."
     try:
-        value = _VALUE.validate_json(body)
+        value = _VALUE.validate_json(body, strict=True)
     except ValidationError as error:
         if any(mistake["type"] == "json_invalid" for mistake in error.errors(include_input=False)):
             raise InvalidRequest("The body is not valid JSON.") from None
