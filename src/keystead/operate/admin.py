@@ -16,6 +16,7 @@ from keystead.cli.refusal import Refusal
 from keystead.kernel.scopes import Role
 from keystead.kernel.secrets import Secret
 from keystead.operate.admin_people import COMMANDS
+from keystead.operate.admin_policies import policy
 
 if TYPE_CHECKING:
     from keystead.app import Services
@@ -38,7 +39,7 @@ def admin() -> None:
     """
 
 
-for command in COMMANDS:
+for command in (*COMMANDS, policy):
     admin.add_command(command)
 
 
