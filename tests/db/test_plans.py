@@ -34,6 +34,7 @@ ANSWERS_A_LIST: Final = {
     "accounts.store.MEMBERSHIPS_OF",
     "audit.store.END_OF_LOOK",
     "audit.store.END_OF_LOOK_OF_ACTOR",
+    "audit.store.IMPERSONATIONS_OF",
     "audit.store.NEWEST_OF_ACTOR",
     "audit.store.NEWEST_OF_ORGANIZATION",
     "audit.store.PAGE",
@@ -80,9 +81,11 @@ ANSWERS_A_LIST: Final = {
     "sessions.ending.END_OTHERS_WITH_PASSWORD_ALONE",
     "sessions.ending.END_WITH_PASSWORD_ALONE",
     "sessions.store.COUNTED",  # the minutes of a day
+    "sessions.store.END_ACTING_FROM",  # one at most: PARK sees to it
     "sessions.store.END_ALL_OF_USER",
     "sessions.store.END_OTHERS_OF_USER",
     "sessions.store.END_STEPS_OF_USER",
+    "sessions.store.PARK",
     "sessions.store.SESSIONS_EVERYWHERE",
     "sessions.store.SESSIONS_OF",
     "tokens.ending.REMOVE_OF_USER",

@@ -30,6 +30,7 @@ ALL: Final[dict[str, Callable[[str], Letter]]] = {
     "second_factor_changed": lambda product: letters.second_factor_changed(
         product, ADA, "A passkey was added", "192.0.2.7", LINK
     ),
+    "acted_as": lambda product: letters.acted_as(product, ADA, "root", "request 4711: a wrong balance", LINK),
     "removed_from": lambda product: letters.removed_from(product, ADA, "Acme Ltd"),
     "trial": lambda product: letters.trial(product, ADA),
 }
