@@ -1,7 +1,12 @@
 """Apps and devices: everything that a person signed in is told apart, signed out, and its copies are told of (R3)."""
 
-import pytest
+from urllib.parse import urlencode
 
+import pytest
+from sqlalchemy import bindparam, update
+
+from keystead.db import Command
+from keystead.db.tables import oauth_grant
 from keystead.kernel.ids import new_id
 from keystead.oauth.models import TokenSet
 from keystead.web.settings.devices import A_PAGE, PATH
@@ -12,6 +17,9 @@ from tests.web.settings.visiting import counted_reads, visit
 DAY = 86_400
 ELSEWHERE = "198.51.100.9"
 HOSTILE = "<script>alert(1)</script>"
+NAMED = Command(
+    update(oauth_grant).where(oauth_grant.c.id == bindparam("grant_id")).values(device_name=bindparam("wanted"))
+)
 
 
 async def grant_ids(node: Node) -> list[str]:
@@ -48,7 +56,7 @@ async def test_a_device_is_shown_with_its_name_machine_address_organization_righ
         "What it may do (2) See the API keys of your organization's apps, without their secrets",
         "Last used just now",
         ", or in 7 days if it is not used",
-        "The name is what the program calls itself.",
+        "Programs and devices choose their names themselves.",
     ):
         assert words in page.words
 
@@ -61,6 +69,23 @@ async def test_devices_of_one_client_have_links_that_say_which_they_sign_out(her
     page = await (await visit(here)).get(PATH)
     _, *links = page.words.split("Sign out parallel-cli on Linux x86_64, signed in ")
     assert len({link.partition(" UTC")[0] for link in links}) == 2
+
+
+@pytest.mark.parametrize("name", [HOSTILE, "Ada's telescope computer on the roof, behind the second chimney!", "x"])
+async def test_a_device_with_a_name_of_its_own_is_known_by_it_in_the_list_the_search_and_the_question(
+    here: Node, name: str
+) -> None:
+    for _ in range(11):
+        await here.house.sign_in()
+    named, *_ = await grant_ids(here)
+    await here.house.run(NAMED, {"grant_id": named, "wanted": name})
+    ada = await visit(here)
+    for page in (await ada.get(PATH), await ada.get(f"{PATH}?{urlencode({'search': name[-9:].upper()})}")):
+        assert f"parallel-cli on {name} Linux x86_64 · Signed in from {ADDRESS}" in page.words
+        assert HOSTILE not in page.source
+    asked = await ada.get(f"{PATH}/{named}/sign-out")
+    assert f"Sign out parallel-cli on {name}? It runs on Linux x86_64." in asked.words
+    assert HOSTILE not in asked.source
 
 
 async def test_a_device_that_is_signed_out_loses_its_refresh_token_and_the_others_keep_theirs(here: Node) -> None:

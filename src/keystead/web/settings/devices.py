@@ -25,13 +25,15 @@ DONE["device-signed-out"] = "It is signed out. It has to be signed in again befo
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceLine:
-    """One device: a name that it gave itself, its machine, and what it may do. Times are in Unix seconds.
+    """One device: the program's name and the device's, as they call themselves, its machine, and what it may do.
 
-    It ends at ``last_end_at``, or at ``ends_at`` already when it is not used before.
+    The device's own name is empty where it gave none. Times are in Unix seconds. It ends at ``last_end_at``, or at
+    ``ends_at`` already when it is not used before.
     """
 
     id: str
     name: str
+    device_name: str
     machine: str
     address: str
     organization: str
@@ -116,6 +118,7 @@ class ConnectedPages:
                 frame=visitor.frame(PATH),
                 title=f"Sign out {_named(device)}?",
                 sentences=(
+                    *((f"It runs on {device.platform}.",) if device.device_name and device.platform else ()),
                     f"It was signed in to {device.organization} on {exact_words(device.created_at)}, "
                     f"from {device.address or 'an unknown address'}.",
                     "It can get no new tokens from now on, and short-term tokens that it made end at once. "
@@ -148,7 +151,7 @@ def _id_in(request: Request) -> str:
 
 def _fits(device: ConnectedDevice, search: str) -> bool:
     """Whether what was searched for is in what is shown of a device."""
-    shown = (device.client_name, device.platform, device.address, device.organization)
+    shown = (device.client_name, device.device_name or "", device.platform, device.address, device.organization)
     return search.casefold() in "\n".join(shown).casefold()
 
 
@@ -175,7 +178,8 @@ def _sign_out_url(device_id: str) -> str:
 
 
 def _named(device: ConnectedDevice) -> str:
-    return f"{device.client_name} on {device.platform}" if device.platform else device.client_name
+    where = device.device_name or device.platform
+    return f"{device.client_name} on {where}" if where else device.client_name
 
 
 def _line(device: ConnectedDevice) -> DeviceLine:
@@ -183,6 +187,7 @@ def _line(device: ConnectedDevice) -> DeviceLine:
     return DeviceLine(
         id=device.id,
         name=device.client_name,
+        device_name=device.device_name or "",
         machine=device.platform,
         address=device.address,
         organization=device.organization,

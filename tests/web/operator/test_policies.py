@@ -1,0 +1,95 @@
+"""Operators ask something of everybody on one page; what may lock people out is asked for once more before."""
+
+import pytest
+
+from keystead.accounts.models import Policies
+from tests.account.nodes import Node
+from tests.support.pages import Page
+from tests.web.organization.conftest import operator
+from tests.web.organization.test_policies import ANYTHING_GOES, BY_PASSKEY
+from tests.web.settings.visiting import Visit, form_to, visit
+
+PATH = "/settings/operator/policies"
+DAY = 86_400
+QUESTION = "Ask this of everybody on this installation?"
+SAVED = "The policies of the installation are saved."
+
+
+async def root_with_passkey(here: Node) -> Visit:
+    """Sign root in with a session that counts as begun with a passkey."""
+    root = await operator(here)
+    await here.house.run(BY_PASSKEY, {"session_id": root.session_id})
+    return root
+
+
+async def save(root: Visit, **answers: str) -> Page:
+    """Fill the form and send it."""
+    return await root.post(PATH, dict(form_to(await root.get(PATH), PATH).filled(answers)))
+
+
+async def policies(here: Node) -> Policies:
+    return await here.house.services.organizations.platform_policies()
+
+
+async def test_what_harms_nobody_is_saved_at_once_and_shown_again(here: Node) -> None:
+    root = await operator(here)
+    assert SAVED in (await save(root, days="90", device_sign_in="off")).words
+    assert await policies(here) == Policies(90 * DAY, device_sign_in_off=True)
+    shown = dict(form_to(await root.get(PATH), PATH).filled({}))
+    assert (shown["days"], shown["device_sign_in"]) == ("90", "off")
+    assert SAVED in (await save(root, days="", **dict(ANYTHING_GOES))).words
+    assert await policies(here) == Policies()
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("second_factor", "yes", "who is signed in with a password alone is signed out at once"),
+        ("password_sign_in", "off", "Nobody on this installation signs in with a password any more"),
+    ],
+)
+async def test_what_may_lock_people_out_is_asked_for_once_more_and_kept_as_it_was_typed(
+    here: Node, field: str, value: str, said: str
+) -> None:
+    root = await root_with_passkey(here)
+    asked = await save(root, days="90", **{field: value})
+    assert (asked.status, QUESTION in asked.words, said in asked.words) == (200, True, True)
+    assert await policies(here) == Policies()
+    assert 'href="/settings/operator/policies"' in asked.source
+    saved = await root.post(PATH, dict(form_to(asked, PATH).filled({})))
+    assert SAVED in saved.words
+    wanted = Policies(90 * DAY, second_factor_required=value == "yes", password_sign_in_off=value == "off")
+    assert await policies(here) == wanted
+    again = await save(root, days="60")  # nothing more is turned on
+    assert (SAVED in again.words, QUESTION in again.words) == (True, False)
+
+
+async def test_a_yes_counts_for_no_form_but_the_one_of_this_session(here: Node) -> None:
+    root, ada = await root_with_passkey(here), await visit(here)
+    sure = {**dict(ANYTHING_GOES), "days": "", "password_sign_in": "off", "sure": "yes"}
+    assert (await root.post(PATH, {**sure, "form_token": ada.form_token})).status == 403
+    assert (await root.get(f"{PATH}?password_sign_in=off&sure=yes")).status == 200
+    assert await policies(here) == Policies()
+
+
+async def test_who_has_not_shown_it_themselves_asks_it_of_nobody(here: Node) -> None:
+    root = await operator(here)
+    for field, value, sentence in (
+        ("second_factor", "yes", "Sign in with a second factor yourself first"),
+        ("password_sign_in", "off", "Sign in with a passkey yourself first"),
+    ):
+        asked = await save(root, **{field: value})
+        page = await root.post(PATH, dict(form_to(asked, PATH).filled({})))
+        assert (page.status, f'id="{field}-error"' in page.source, sentence in page.words) == (403, True, True)
+        assert page.source.count('class="field-error"') == 1
+    assert await policies(here) == Policies()
+
+
+async def test_an_answer_that_does_not_fit_is_told_at_its_field_before_anything_is_asked(here: Node) -> None:
+    root = await root_with_passkey(here)
+    for days in ("0", "3651", "-1", "ninety", "9" * 90, "\u0669"):
+        page = await save(root, days=days)
+        assert (page.status, 'id="days-error"' in page.source) == (422, True), days
+    page = await root.post(PATH, {"form_token": root.form_token, "password_sign_in": "off", "sure": "yes"})
+    assert (page.status, page.words.count("Choose one of the two.")) == (422, 2)
+    assert await policies(here) == Policies()
