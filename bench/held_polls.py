@@ -24,8 +24,8 @@ from servers import LOAD_CORE, Load, Served, keystead, need_wrk, pin, resident_m
 
 from keystead.app import Services
 from keystead.db.installation import DATABASE_FILE
-from keystead.oauth.routes import TOKEN
 from keystead.oauth.service import DEVICE_CODE
+from keystead.oauth.surfaces import TOKEN
 from keystead.oauth.waiting import SUBJECT
 
 POLLS: Final = option("polls", 1_000 if quick() else 15_000)

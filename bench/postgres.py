@@ -48,8 +48,8 @@ from servers import HERE, SERVER_CORE, Load, Served, keystead, looking_up, need_
 from keystead.app import Services
 from keystead.gate.cache import MOST_ENTRIES
 from keystead.kernel.secrets import keyed_hash
-from keystead.oauth.routes import DEVICE_CODE as ISSUE
-from keystead.oauth.routes import TOKEN
+from keystead.oauth.surfaces import DEVICE_CODE as ISSUE
+from keystead.oauth.surfaces import TOKEN
 from tests.support.postgres import PostgresServer
 
 ROUNDS: Final = rounds(2, 7)

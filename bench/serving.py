@@ -28,7 +28,7 @@ from keystead.kernel.problems import AuthorizationPending
 from keystead.kernel.settings import Settings
 from keystead.keys.store import KEY_BY_HASH
 from keystead.oauth.models import TokenRequest
-from keystead.oauth.routes import TOKEN, _tokens
+from keystead.oauth.surfaces import TOKEN, service_key_tokens
 from keystead.operate.installation import read_settings
 from keystead.operate.logs import configure_logs
 from keystead.operate.serve import _config
@@ -99,7 +99,9 @@ def through_fastapi(data: Path, settings: Settings) -> App:
         found = await services.oauth.exchange(wanted, partial(until_gone, request.receive))
         if found is None:
             raise AuthorizationPending()
-        return JSONResponse(dict(_tokens(found)), headers={"Cache-Control": "no-store", "Pragma": "no-cache"})
+        return JSONResponse(
+            dict(service_key_tokens(found)), headers={"Cache-Control": "no-store", "Pragma": "no-cache"}
+        )
 
     inner.add_api_route(TOKEN, token, methods=["POST"], response_model=None)
     inner.router.routes.insert(0, inner.router.routes.pop())  # first, where it is found soonest

@@ -18,9 +18,9 @@ from recorded import record
 from servers import Load, Served, bare, keystead, need_wrk, through_fastapi, wrk
 
 from keystead.app import Services
-from keystead.oauth.routes import DEVICE_CODE as ISSUE
-from keystead.oauth.routes import TOKEN
 from keystead.oauth.service import DEVICE_CODE
+from keystead.oauth.surfaces import DEVICE_CODE as ISSUE
+from keystead.oauth.surfaces import TOKEN
 
 ROUNDS: Final = rounds(2, 7)
 SECONDS: Final = 1.0 if quick() else 2.0

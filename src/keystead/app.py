@@ -31,21 +31,25 @@ from keystead.gate.measures import Measures
 from keystead.gate.operations import Operations
 from keystead.kernel.clock import Clock
 from keystead.kernel.principal import Method
+from keystead.kernel.sealing import derive_key
 from keystead.kernel.settings import Settings
 from keystead.keys.expiring import ExpiringKeys
 from keystead.keys.routes import AppsRoutes
 from keystead.keys.service import Keys
 from keystead.mail.service import Mailer
 from keystead.oauth import openapi as oauth_openapi
+from keystead.oauth.access_tokens import AccessTokens
 from keystead.oauth.account import DeviceRoutes
 from keystead.oauth.clients import Clients
 from keystead.oauth.connected import ConnectedDevices
 from keystead.oauth.devices import Devices
 from keystead.oauth.grants import Grants
+from keystead.oauth.introspection import Introspection
 from keystead.oauth.metadata import MetadataRoutes
 from keystead.oauth.polls import Polls
 from keystead.oauth.routes import OAuthRoutes
 from keystead.oauth.service import OAuth
+from keystead.oauth.surfaces import SURFACES
 from keystead.oauth.waiting import WaitingRoom
 from keystead.organizations.service import Organizations
 from keystead.sessions.account import BrowserRoutes
@@ -57,12 +61,14 @@ from keystead.sessions.sign_ups import SignUps
 from keystead.tokens import openapi as tokens_openapi
 from keystead.tokens.account import TokenRoutes
 from keystead.tokens.followers import Followers
+from keystead.tokens.id_tokens import IdTokens
 from keystead.tokens.revocations import RevocationFeed
 from keystead.tokens.routes import KeySetRoutes, RevocationRoutes
 from keystead.tokens.service import Tokens
 from keystead.tokens.signing_keys import SigningKeys
 from keystead.web.house import Rooms, page_routes
 from keystead.web.pages import ProblemPages
+from keystead.wire.asgi import Endpoint
 from keystead.wire.faults import answer_problems
 from keystead.wire.limiter import Limiter
 from keystead.wire.naming import named
@@ -144,16 +150,25 @@ def build_services(settings: Settings, clock: Clock, db: Database, keys: Install
     )
     signing_keys = SigningKeys(db=db, clock=clock, keys=keys, settings=settings, audit=audit)
     tokens = Tokens(db=db, clock=clock, settings=settings, signing=signing_keys, accounts=accounts, audit=audit)
-    api_keys = Keys(
-        db=db, clock=clock, keys=keys, settings=settings, accounts=accounts, audit=audit, tokens=tokens
-    )
+    api_keys = Keys(db=db, clock=clock, keys=keys, settings=settings, accounts=accounts, audit=audit, tokens=tokens)
     followers = Followers(None if db.hears_by_itself else db.changes)
     revocations = RevocationFeed(db=db, clock=clock, settings=settings, signing=signing_keys, followers=followers)
     payments = OperatorCreditProvider(db=db, clock=clock, settings=settings)
     balance = Balance(db=db, clock=clock, payments=payments, audit=audit)
     waiting = WaitingRoom(None if db.hears_by_itself else db.changes, most=settings.device_polls_held)
     clients = Clients(db=db, clock=clock, key=keys.clients, tokens=tokens, audit=audit)
-    grants = Grants(db=db, clock=clock, key=keys.refresh, settings=settings, tokens=tokens, audit=audit)
+    access = AccessTokens(db=db, clock=clock, key=derive_key(keys.refresh, "opaque-access"), settings=settings)
+    id_tokens = IdTokens(clock=clock, signing=signing_keys, issuer=settings.public_url)
+    grants = Grants(
+        db=db,
+        clock=clock,
+        key=keys.refresh,
+        settings=settings,
+        tokens=tokens,
+        access=access,
+        id_tokens=id_tokens,
+        audit=audit,
+    )
     devices = Devices(
         db=db,
         clock=clock,
@@ -166,7 +181,15 @@ def build_services(settings: Settings, clock: Clock, db: Database, keys: Install
     )
     polls = Polls(db=db, clock=clock, key=keys.credentials, settings=settings, grants=grants, waiting=waiting)
     connected = ConnectedDevices(db=db, clock=clock, grants=grants, tokens=tokens, audit=audit)
-    oauth = OAuth(clients=clients, devices=devices, polls=polls, grants=grants, waiting=waiting)
+    oauth = OAuth(
+        clients=clients,
+        devices=devices,
+        polls=polls,
+        grants=grants,
+        waiting=waiting,
+        access=access,
+        introspection=Introspection(tokens=tokens, access=access, grants=grants, issuer=settings.public_url),
+    )
     organizations = Organizations(
         db=db,
         clock=clock,
@@ -227,9 +250,7 @@ def build_services(settings: Settings, clock: Clock, db: Database, keys: Install
             limiter=limiter,
             mailer=mailer,
         ),
-        Impersonating(
-            db=db, clock=clock, keys=keys, settings=settings, accounts=accounts, audit=audit, mailer=mailer
-        ),
+        Impersonating(db=db, clock=clock, keys=keys, settings=settings, accounts=accounts, audit=audit, mailer=mailer),
     )
 
 
@@ -254,6 +275,7 @@ def build_application(services: Services, *, dev: bool) -> Application:
         key=services.keys_of_installation.credentials,
         keys=services.keys,
         tokens=services.tokens,
+        access=services.oauth.access,
         sessions=services.sessions,
     )
     last_use = LastUse(
@@ -273,7 +295,7 @@ def build_application(services: Services, *, dev: bool) -> Application:
     gate = Gate(
         inner=_build_pages_and_apis(services, page, last_use, history),
         direct={
-            **OAuthRoutes(services.oauth, services.limiter, settings.public_url).endpoints(),
+            **_oauth_endpoints(services),
             **RevocationRoutes(services.revocations, services.limiter).endpoints(),
         },
         settings=settings,
@@ -288,6 +310,14 @@ def build_application(services: Services, *, dev: bool) -> Application:
         page=page,
     )
     return Application(gate, operations, history)
+
+
+def _oauth_endpoints(services: Services) -> dict[str, Endpoint]:
+    """Return the endpoints of device sign-in, those of both surfaces."""
+    found: dict[str, Endpoint] = {}
+    for surface in SURFACES:
+        found.update(OAuthRoutes(services.oauth, services.limiter, services.settings.public_url, surface).endpoints())
+    return found
 
 
 def _build_pages_and_apis(services: Services, page: ProblemPages, last_use: LastUse, history: History) -> FastAPI:

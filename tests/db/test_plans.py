@@ -68,6 +68,7 @@ ANSWERS_A_LIST: Final = {
     "oauth.connected._REUSES",  # a month of what one person did, by the index of the audit log
     "oauth.connected.DEVICES_EVERYWHERE",
     "oauth.connected.DEVICES_OF",
+    "oauth.store.ANNOUNCE_GRANTS_OF_CLIENT",
     "oauth.store.DELETE_GRANTS_OF_CLIENT",
     "oauth.store.DELETE_GRANTS_OF_USER_IN",
     "oauth.store.GUESSES",

@@ -87,6 +87,7 @@ async def nodes(postgres_url: str, tmp_path: Path) -> AsyncIterator[Nodes]:
         key=here.keys_of_installation.credentials,
         keys=here.keys,
         tokens=here.tokens,
+        access=here.oauth.access,
         sessions=here.sessions,
     )
     statements = Statements()

@@ -291,6 +291,7 @@ def desk(furnished: Furnished, tmp_path: Path) -> Iterator[Desk]:
         key=services.keys_of_installation.credentials,
         keys=slow,
         tokens=services.tokens,
+        access=services.oauth.access,
         sessions=services.sessions,
     )
     yield Desk(services, slow, authenticator, key_id, Presented(Kind.API_KEY, key))

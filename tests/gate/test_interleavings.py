@@ -84,6 +84,7 @@ class Nodes:
             key=self.here.keys_of_installation.credentials,
             keys=self.here.keys,
             tokens=self.here.tokens,
+            access=self.here.oauth.access,
             sessions=self.here.sessions,
         )
 

@@ -16,6 +16,7 @@ from tests.oauth.conftest import Open
 from tests.support.installation import ADDRESS, Installation
 
 BUILT_IN = "parallel-cli"
+PW = "pw-cli"
 
 
 async def operator(house: Installation, *, platform_admin: int = 1) -> Principal:
@@ -103,7 +104,8 @@ async def test_whether_a_client_is_switched_off_is_asked_in_the_statement_that_s
 async def test_operators_see_what_is_built_in_approved_or_switched_off_with_its_live_sign_ins(
     house: Installation,
 ) -> None:
-    assert [(one.id, one.built_in, one.grants) for one in (await listed(house)).values()] == [(BUILT_IN, True, 0)]
+    told = [(one.id, one.built_in, one.grants) for one in (await listed(house)).values()]
+    assert told == [(BUILT_IN, True, 0), (PW, True, 0)]
     used, off, unseen = await house.register("used"), await house.register("off"), await house.register("unseen")
     for _ in range(2):
         await house.sign_in(used)
@@ -114,8 +116,9 @@ async def test_operators_see_what_is_built_in_approved_or_switched_off_with_its_
     await switch(house, off, off=True)
     await switch(house, BUILT_IN, off=True)
     found = await listed(house)
-    assert list(found) == [BUILT_IN, used, off]
+    assert list(found) == [BUILT_IN, PW, used, off]
     assert unseen not in found
+    assert found.pop(PW).grants == 0
     assert [(one.name, one.platform, one.grants) for one in found.values()] == [
         ("parallel-cli", "", 1),
         ("used", "Linux x86_64", 2),

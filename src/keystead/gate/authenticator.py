@@ -12,7 +12,9 @@ from keystead.gate.looks import Looks
 from keystead.kernel.clock import Clock
 from keystead.kernel.principal import Identity, Principal
 from keystead.kernel.problems import HeadersTooLarge, Unauthenticated
+from keystead.kernel.secrets import ACCESS_TOKEN_PREFIX
 from keystead.keys.service import Keys
+from keystead.oauth.access_tokens import AccessTokens
 from keystead.sessions.service import Sessions
 from keystead.tokens.service import Tokens
 
@@ -37,9 +39,10 @@ class Authenticator:
         key: bytes,
         keys: Keys,
         tokens: Tokens,
+        access: AccessTokens,
         sessions: Sessions,
     ) -> None:
-        """Listen to the change feed. ``key`` hashes credentials for the cache."""
+        """Listen to the change feed. ``key`` hashes credentials for the cache; ``access`` knows opaque tokens."""
         self.cache = CredentialCache()
         self._looks = Looks(db.fresh)
         self._looks_are_dear = not db.hears_by_itself
@@ -50,6 +53,7 @@ class Authenticator:
         self._keyed_by_field = {name: blake2b(name + b": ", key=key) for name in CARRIERS}
         self._keys = keys
         self._tokens = tokens
+        self._access = access
         self._sessions = sessions
         db.listen(self.cache.hear)
 
@@ -113,6 +117,8 @@ class Authenticator:
     async def _look_up(self, presented: Presented, *, trusted: bool) -> Principal | None:
         if presented.kind is Kind.API_KEY:
             return await self._keys.find(presented.text, self._identity if trusted else None)
+        if presented.kind is Kind.TOKEN and presented.text.startswith(ACCESS_TOKEN_PREFIX):
+            return await self._access.find(presented.text)
         if presented.kind is Kind.TOKEN:
             return await self._tokens.find(presented.text)
         if presented.kind is Kind.SESSION:

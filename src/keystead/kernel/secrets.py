@@ -28,6 +28,7 @@ INVITATION_PREFIX: Final = "ksi_"
 STEP_PREFIX: Final = "kst_"
 DEVICE_CODE_PREFIX: Final = "pwd_"
 REFRESH_TOKEN_PREFIX: Final = "pwr_"  # noqa: S105 - a public prefix, not a secret
+ACCESS_TOKEN_PREFIX: Final = "pwoa_"  # noqa: S105 - a public prefix, not a secret
 
 _API_KEY = re.compile(r"(?P<prefix>[a-z]{2,8})_(?P<host>[A-Za-z0-9_-]{1,340})\.[0-9A-Za-z]{20,45}\Z")
 _OPAQUE = re.compile(r"[a-z]{3}_[0-9A-Za-z]{45}\Z")
@@ -201,3 +202,70 @@ def read_refresh_token(key: bytes, text: str) -> RefreshLocator | None:
         return None
     locator = RefreshLocator(raw[:_GRANT_BYTES], int.from_bytes(raw[_GRANT_BYTES : _GRANT_BYTES + 4], "big"))
     return locator if derive_refresh_token(key, locator) == Secret(text) else None
+
+
+@dataclass(frozen=True, slots=True)
+class AccessLocator:
+    """What an opaque access token says in the clear: its grant, when it was issued and until when it is good.
+
+    Times are in Unix seconds. ``scopes`` is a set of bits, of which the least is bit 0; who issues the token knows what
+    each of them stands for. ``nonce`` tells it from every other token.
+    """
+
+    grant: bytes
+    issued_at: int
+    expires_at: int
+    scopes: int
+    nonce: bytes
+
+
+NONCE_BYTES: Final = 10
+"""With them the parts of an opaque access token fill its characters to the last bit: it is written in one way only."""
+_ACCESS_VERSION: Final = 1
+_TIME_BYTES: Final = 5
+_SCOPE_BYTES: Final = 8
+_ACCESS_BYTES: Final = 1 + _GRANT_BYTES + 2 * _TIME_BYTES + _SCOPE_BYTES + NONCE_BYTES
+_ACCESS_TOKEN = re.compile(rf"{ACCESS_TOKEN_PREFIX}[A-Za-z0-9_-]{{{(_ACCESS_BYTES + _MAC_BYTES) * 4 // 3}}}\Z")
+
+
+def new_nonce() -> bytes:
+    """Return what makes an opaque access token one of its kind."""
+    return secrets.token_bytes(NONCE_BYTES)
+
+
+def derive_access_token(key: bytes, locator: AccessLocator) -> Secret:
+    """Return the opaque access token that says this: 97 characters, of which the last 32 are a MAC over the others.
+
+    Nothing of it is stored. It is not signed for others to verify: who wants to know about it asks this server.
+    """
+    body = b"".join(
+        (
+            bytes([_ACCESS_VERSION]),
+            locator.grant,
+            locator.issued_at.to_bytes(_TIME_BYTES),
+            locator.expires_at.to_bytes(_TIME_BYTES),
+            locator.scopes.to_bytes(_SCOPE_BYTES),
+            locator.nonce,
+        )
+    )
+    mac = hmac.digest(key, body, "sha256")[:_MAC_BYTES]
+    return Secret(ACCESS_TOKEN_PREFIX + base64.urlsafe_b64encode(body + mac).decode())
+
+
+def read_access_token(key: bytes, text: str) -> AccessLocator | None:
+    """Return what an opaque access token says, expired or not, or None when this server did not make it."""
+    if _ACCESS_TOKEN.match(text) is None:
+        return None
+    raw = base64.urlsafe_b64decode(text.removeprefix(ACCESS_TOKEN_PREFIX))
+    body, mac = raw[:_ACCESS_BYTES], raw[_ACCESS_BYTES:]
+    if not hmac.compare_digest(hmac.digest(key, body, "sha256")[:_MAC_BYTES], mac) or body[0] != _ACCESS_VERSION:
+        return None
+    times = 1 + _GRANT_BYTES
+    scopes = times + 2 * _TIME_BYTES
+    return AccessLocator(
+        grant=body[1:times],
+        issued_at=int.from_bytes(body[times : times + _TIME_BYTES]),
+        expires_at=int.from_bytes(body[times + _TIME_BYTES : scopes]),
+        scopes=int.from_bytes(body[scopes : scopes + _SCOPE_BYTES]),
+        nonce=body[scopes + _SCOPE_BYTES :],
+    )

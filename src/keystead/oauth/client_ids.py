@@ -11,11 +11,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from keystead.kernel.problems import InvalidClientMetadata
+from keystead.kernel.problems import InvalidClientMetadata, InvalidRequest
 from keystead.oauth.models import Client
 
-BUILT_IN: Final = {"parallel-cli": Client("parallel-cli", "parallel-cli", "", "")}
-"""Clients that need not register: the command line falls back to this literal when registration fails."""
+BUILT_IN: Final = {
+    "parallel-cli": Client("parallel-cli", "parallel-cli", "", ""),
+    "pw-cli": Client("pw-cli", "pw CLI", "", ""),
+}
+"""Clients that need not register: what ``parallel-cli`` falls back to when that fails, and the id of ``pw``."""
 
 LONGEST_NAME: Final = 64
 LONGEST_PLATFORM: Final = 24
@@ -66,6 +69,19 @@ def read_description(metadata: Any) -> Description:
     if len(description.packed()) > LONGEST_DESCRIPTION:
         raise InvalidClientMetadata(f"The description is too long: at most {LONGEST_DESCRIPTION} bytes of UTF-8.")
     return description
+
+
+def read_device_name(text: str | None) -> str | None:
+    """Return what a client calls the machine that it runs on, normalized as its name is; None for nothing.
+
+    Raises InvalidRequest for what cannot be shown or is longer than a client's name may be.
+    """
+    if text is None or not text.strip(" "):
+        return None
+    try:
+        return _shown(text, "device_name", LONGEST_NAME)
+    except InvalidClientMetadata as problem:
+        raise InvalidRequest(problem.detail) from None
 
 
 def client_id_of(key: bytes, description: Description, generation: int) -> str:

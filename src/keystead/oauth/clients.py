@@ -66,6 +66,7 @@ class Clients:
             await tx.run(store.NEXT_GENERATION, {"fingerprint": fingerprint})
             await tx.run(store.FORGET_DEVICES_OF_CLIENT, {"client": client_id})
             await self._tokens.end_with_client(tx, client_id)
+            await tx.run(store.ANNOUNCE_GRANTS_OF_CLIENT, {"client": client_id, "now": self._clock.now()})
             await tx.run(store.DELETE_GRANTS_OF_CLIENT, {"client": client_id})
             await self._audit.record(tx, "client:delete", target=client_id)
 

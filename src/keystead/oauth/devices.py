@@ -15,6 +15,7 @@ from keystead.kernel.secrets import DEVICE_CODE_PREFIX, Secret, keyed_hash, new_
 from keystead.kernel.settings import Settings
 from keystead.keys.service import Keys
 from keystead.oauth import store
+from keystead.oauth.client_ids import read_device_name
 from keystead.oauth.clients import DELETED, Clients
 from keystead.oauth.models import Client, Decision, DeviceAuthorization, DeviceCodes, DeviceState, DeviceView, Standing
 from keystead.oauth.rules import may_decide, scopes_granted
@@ -56,21 +57,27 @@ class Devices:
         self._sessions = sessions
         self._audit = audit
 
-    async def issue(self, client_id: str, scope: str | None, address: str) -> DeviceCodes:
+    async def issue(
+        self, client_id: str, scope: str | None, address: str, device_name: str | None = None
+    ) -> DeviceCodes:
         """Return fresh codes for a client (RFC 8628, section 3.2). Raises InvalidClient, InvalidScope and, for a
         client that is switched off, or when the platform lets no further devices be connected, UnauthorizedClient.
 
-        Without a scope the client asks for what only reads.
+        Without a scope the client asks for what only reads. Raises InvalidRequest for a ``device_name`` that cannot be
+        shown.
         """
         standing = self._clients.standing(client_id)
         scopes = (parse_scopes(scope) if scope is not None else None) or READ_SCOPES
+        named = read_device_name(device_name)
         for _ in range(_CODE_ATTEMPTS):
-            codes = await self._store_codes(standing, scopes, address)
+            codes = await self._store_codes(standing, scopes, address, named)
             if codes is not None:
                 return codes
         raise Unavailable("No free code was found. Try again.")
 
-    async def _store_codes(self, standing: Standing, scopes: Scopes, address: str) -> DeviceCodes | None:
+    async def _store_codes(
+        self, standing: Standing, scopes: Scopes, address: str, device_name: str | None
+    ) -> DeviceCodes | None:
         """Store a fresh device authorization and return its codes; None when the user code is taken."""
         now, ttl, interval = self._clock.now(), self._settings.device_code_ttl, self._settings.device_poll_interval
         device_code, user_code = new_opaque(DEVICE_CODE_PREFIX), new_user_code()
@@ -81,7 +88,7 @@ class Devices:
             "new_client_id": standing.client.id,
             "new_scopes": format_scopes(scopes),
             "new_address": address,
-            "new_device_name": None,
+            "new_device_name": device_name,
             "new_created_at": now,
             "new_expires_at": now + ttl,
             "new_interval": interval,

@@ -96,7 +96,7 @@ class Grants:
     async def first_tokens(self, grant: Grant, kind: AccessTokenKind = AccessTokenKind.JWT) -> TokenSet:
         """Return the tokens of a grant that was just opened; with an opaque access token, an ID token as well."""
         now, scopes = self._clock.now(), stored_scopes(grant.scopes)
-        found = await self._token_set(grant, FIRST_GENERATION, grant.refresh_expires_at, scopes, now, kind)
+        found = await self._token_set(grant, FIRST_GENERATION, grant.refresh_expires_at, scopes, now, kind=kind)
         if kind is AccessTokenKind.JWT:
             return found
         # The person was there when they approved.
@@ -134,12 +134,12 @@ class Grants:
             outcome = self._decide(grant, locator.generation, now)
             if outcome is RefreshOutcome.REPLAY:
                 until = grant.refresh_expires_at
-                return await self._token_set(grant, locator.generation + 1, until, scopes, now, kind)
+                return await self._token_set(grant, locator.generation + 1, until, scopes, now, kind=kind)
             if outcome is RefreshOutcome.ROTATE:
                 until = min(now + self._settings.refresh_token_ttl, grant.expires_at)
                 rotated = {"grant_id": grant_id, "spent": locator.generation, "now": now, "refresh_until": until}
                 if await self._db.run(store.ROTATE, rotated):
-                    return await self._token_set(grant, locator.generation + 1, until, scopes, now, kind)
+                    return await self._token_set(grant, locator.generation + 1, until, scopes, now, kind=kind)
             elif outcome is not RefreshOutcome.REUSE or await self._end_for_reuse(
                 grant_id, locator.generation, now, address
             ):
@@ -259,7 +259,14 @@ class Grants:
         return wanted
 
     async def _token_set(
-        self, grant: Grant, generation: int, refresh_expires_at: int, scopes: Scopes, now: int, kind: AccessTokenKind
+        self,
+        grant: Grant,
+        generation: int,
+        refresh_expires_at: int,
+        scopes: Scopes,
+        now: int,
+        *,
+        kind: AccessTokenKind,
     ) -> TokenSet:
         scopes = grantable(scopes, Role(grant.role))
         if kind is AccessTokenKind.OPAQUE:

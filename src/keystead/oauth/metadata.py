@@ -7,8 +7,8 @@ from pydantic import BaseModel, Field
 
 from keystead.kernel.problems import Unavailable
 from keystead.kernel.scopes import Scope
-from keystead.oauth.routes import DEVICE_CODE, REGISTER, REVOKE, TOKEN
 from keystead.oauth.service import DEVICE_CODE as DEVICE_GRANT
+from keystead.oauth.surfaces import DEVICE_CODE, REGISTER, REVOKE, TOKEN
 from keystead.wire.documented import ANYWHERE, documented
 
 METADATA: Final = "/.well-known/oauth-authorization-server"

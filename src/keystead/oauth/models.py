@@ -1,7 +1,7 @@
 """The records of device sign-in, and the requests of its endpoints, each parsed once."""
 
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import Enum, StrEnum
 
 import msgspec
 
@@ -17,6 +17,13 @@ class DeviceState(StrEnum):
     APPROVED = "approved"
     DENIED = "denied"
     CONSUMED = "consumed"
+
+
+class AccessTokenKind(Enum):
+    """What an access token is made like: signed for whoever verifies it, or opaque to everybody but this server."""
+
+    JWT = "jwt"
+    OPAQUE = "opaque"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +104,7 @@ class Grant(Identity):
     grant_id: str
     client_id: str
     scopes: str
+    created_at: int
     expires_at: int
     generation: int
     rotated_at: int
@@ -126,6 +134,26 @@ class TokenSet:
     scopes: Scopes
     organization_id: str
     organization: str
+    id_token: Secret | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GrantHolder(Identity):
+    """Who an opaque access token belongs to, as one row tells it, and the client that it was issued to."""
+
+    client_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class LiveRefreshToken:
+    """A refresh token that can be redeemed, and until when, in Unix seconds.
+
+    ``issued_at`` is None for one that was redeemed before and gives its successor again.
+    """
+
+    grant: Grant
+    issued_at: int | None
+    expires_at: int
 
 
 class Poll(msgspec.Struct, frozen=True, gc=False):
@@ -139,8 +167,8 @@ class TokenRequest(msgspec.Struct, frozen=True, gc=False):
     """A token request, parsed once, and the address that it came from. What is absent is None.
 
     ``wait`` is for how many seconds the client prefers to wait for an answer (RFC 7240, section 4.3); ``sight`` is what
-    a poll is known by when it comes again in the same words. This is a struct because it is made for every poll: a
-    frozen dataclass takes six times as long to make.
+    a poll is known by when it comes again in the same words; ``kind`` is the access token that is asked for. This is a
+    struct because it is made for every poll: a frozen dataclass takes six times as long to make.
     """
 
     grant_type: str
@@ -151,6 +179,7 @@ class TokenRequest(msgspec.Struct, frozen=True, gc=False):
     address: str | None = None
     wait: int | None = None
     sight: bytes | None = None
+    kind: AccessTokenKind = AccessTokenKind.JWT
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,8 @@ from keystead.kernel.problems import (
 )
 from keystead.oauth.client_ids import LONGEST_NAME, LONGEST_SENT
 from keystead.oauth.polls import LONGEST_HOLD
-from keystead.oauth.routes import DEVICE_CODE, REGISTER, REVOKE, TOKEN
 from keystead.oauth.service import DEVICE_CODE as DEVICE_GRANT
+from keystead.oauth.surfaces import DEVICE_CODE, REGISTER, REVOKE, TOKEN
 from keystead.wire.documented import ANYWHERE, NO_STORE, REFUSAL_HEADERS, SCOPES_OR_NONE
 from keystead.wire.forms import FORM
 

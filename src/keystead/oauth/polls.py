@@ -23,7 +23,7 @@ from keystead.kernel.settings import Settings
 from keystead.oauth import store
 from keystead.oauth.arrivals import Arrivals
 from keystead.oauth.grants import Grants
-from keystead.oauth.models import DeviceState, Grant, Poll, PolledDevice, TokenSet
+from keystead.oauth.models import AccessTokenKind, DeviceState, Grant, Poll, PolledDevice, TokenSet
 from keystead.oauth.redeeming import Redeeming
 from keystead.oauth.rules import SLOW_DOWN_STEP, PollOutcome, decide_poll
 from keystead.oauth.waiting import Place, UntilGone, WaitingRoom
@@ -108,7 +108,13 @@ class Polls:
         return Poll(keyed_hash(self._key, device_code), client_id)
 
     async def answer(
-        self, poll: Poll, until_gone: UntilGone, *, wait: int | None = None, sight: bytes | None = None
+        self,
+        poll: Poll,
+        until_gone: UntilGone,
+        *,
+        wait: int | None = None,
+        sight: bytes | None = None,
+        kind: AccessTokenKind = AccessTokenKind.JWT,
     ) -> TokenSet | None:
         """Return the tokens of an approved sign-in, once; wait a little for a decision that has not been taken.
 
@@ -122,7 +128,7 @@ class Polls:
         found = await self._db.one(store.POLLED_DEVICE, {"hash": poll.device_hash})
         outcome = decide_poll(found, poll.client_id, arrived, self.arrivals.last(poll.device_hash) or last)
         if found is None or outcome is not PollOutcome.PENDING:
-            return await self._told_at_once(poll, outcome, found, arrived, until_gone)
+            return await self._told_at_once(poll, outcome, found, arrived, until_gone, kind=kind)
         self.arrivals.note(poll.device_hash, found.id, arrived)
         seconds = self._longest_hold(found, wait)
         place = self._waiting.take(found.id, seconds) if seconds > 0 else None
@@ -139,7 +145,7 @@ class Polls:
             self._waiting.leave(place)
         if not there:
             return None
-        return await self._look_again(poll, place.device_id, until_gone)
+        return await self._look_again(poll, place.device_id, until_gone, kind)
 
     async def _check(self, poll: Poll, place: Place) -> None:
         """Wake a place whose code was decided before the place was taken, so that no decision is missed."""
@@ -160,7 +166,14 @@ class Polls:
         return min(most, device.expires_at - self._clock.now_ms() / 1000)
 
     async def _told_at_once(
-        self, poll: Poll, outcome: PollOutcome, device: PolledDevice | None, arrived: int, until_gone: UntilGone
+        self,
+        poll: Poll,
+        outcome: PollOutcome,
+        device: PolledDevice | None,
+        arrived: int,
+        until_gone: UntilGone,
+        *,
+        kind: AccessTokenKind,
     ) -> TokenSet | None:
         """Answer a poll that is not pending: slow it down, redeem it, or tell of its problem."""
         if device is None:
@@ -171,7 +184,7 @@ class Polls:
         if device is None or outcome is not PollOutcome.REDEEM:
             _undecided(outcome)
             return None
-        return await self._tokens(poll, await self.redeeming.redeem(device.id, until_gone))
+        return await self._tokens(poll, await self.redeeming.redeem(device.id, until_gone), kind)
 
     async def _slow_down(self, poll: Poll, device: PolledDevice, arrived: int) -> PolledDevice | None:
         """Make the interval longer, for good and for every process, and say so. Raises SlowDown.
@@ -187,18 +200,21 @@ class Polls:
             raise SlowDown(f"You are polling too fast. Poll every {interval} seconds from now on.")
         return found
 
-    async def _look_again(self, poll: Poll, device_id: str, until_gone: UntilGone) -> TokenSet | None:
+    async def _look_again(
+        self, poll: Poll, device_id: str, until_gone: UntilGone, kind: AccessTokenKind
+    ) -> TokenSet | None:
         """Answer a poll that was held: its code may be decided or expired now. Its arrival is on record."""
-        return await self._tokens(poll, await self.redeeming.look_and_redeem(device_id, poll.client_id, until_gone))
+        found = await self.redeeming.look_and_redeem(device_id, poll.client_id, until_gone)
+        return await self._tokens(poll, found, kind)
 
-    async def _tokens(self, poll: Poll, found: Grant | PollOutcome | None) -> TokenSet | None:
+    async def _tokens(self, poll: Poll, found: Grant | PollOutcome | None, kind: AccessTokenKind) -> TokenSet | None:
         if isinstance(found, PollOutcome):
             _undecided(found)
             return None
         if found is None:  # somebody else was quicker, or it was taken away
             _undecided(decide_poll(await self._read(poll), poll.client_id, self._clock.now_ms()))
             return None
-        return await self._grants.first_tokens(found)
+        return await self._grants.first_tokens(found, kind)
 
 
 def _undecided(outcome: PollOutcome) -> None:

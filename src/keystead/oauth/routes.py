@@ -1,7 +1,8 @@
-"""The OAuth endpoints under ``/getServiceKeys/``: plain ASGI, because polls and refreshes are the hot calls of sign-in.
+"""The OAuth endpoints of both surfaces: plain ASGI, because polls and refreshes are the hot calls of sign-in.
 
 Through FastAPI the same endpoint costs half as much again (``docs/decisions/token-endpoint.md``). The answers are
-compact JSON, on which clients rely when they search the text. ``openapi.py`` describes the endpoints.
+compact JSON, on which clients rely when they search the text. What differs between the surfaces is said in
+``surfaces.py``; ``openapi.py`` describes the endpoints.
 """
 
 import json
@@ -21,36 +22,33 @@ from keystead.kernel.problems import (
     SlowDown,
     UnsupportedMediaType,
 )
-from keystead.kernel.scopes import format_scopes
-from keystead.oauth.models import Client, TokenRequest, TokenSet
+from keystead.oauth.models import Client, TokenRequest
 from keystead.oauth.service import DEVICE_CODE as DEVICE_GRANT
 from keystead.oauth.service import OAuth
-from keystead.wire.answers import DEVICE_PAGE, Answer, Surface, answer
+from keystead.oauth.surfaces import OAuthSurface
+from keystead.wire.answers import DEVICE_PAGE, Answer, answer
 from keystead.wire.asgi import Endpoint, Ready, Receive, Scope, header, raw_header, read_body, ready, until_gone
 from keystead.wire.forms import media_type, parse_form, required
 from keystead.wire.limiter import Counter, Limiter, limit_key_of_address
 from keystead.wire.preferences import preferred_wait
 
-REGISTER: Final = "/getServiceKeys/register"
-DEVICE_CODE: Final = "/getServiceKeys/device/code"
-TOKEN: Final = "/getServiceKeys/token"  # noqa: S105 - a path
-REVOKE: Final = "/getServiceKeys/token/revoke"
-
 _encode = msgspec.json.Encoder().encode
 _NO_STORE: Final = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 _HEADERS: Final = {"Content-Type": "application/json", **_NO_STORE}
-_PENDING: Final = ready(answer(AuthorizationPending(), Surface.OAUTH, "", lambda *_: b""))
-"""What nearly every poll is told, written once."""
 _ADDRESSES: Final = 4_096
 """Addresses whose limit is kept at hand, those that were charged last."""
 
 
 class OAuthRoutes:
-    """The four endpoints. ``public_url`` is what verification addresses begin with."""
+    """The endpoints of one surface. ``public_url`` is what verification addresses begin with."""
 
-    def __init__(self, oauth: OAuth, limiter: Limiter, public_url: str) -> None:
-        """Serve ``oauth``, charging each request to its address."""
+    def __init__(self, oauth: OAuth, limiter: Limiter, public_url: str, surface: OAuthSurface) -> None:
+        """Serve ``oauth``, charging each request to its address, whichever surface it came to."""
         self._oauth = oauth
+        self._surface = surface
+        self._kind = surface.kind
+        # What nearly every poll is told, written once.
+        self._pending = ready(answer(AuthorizationPending(), surface.dialect, "", lambda *_: b""))
         self._limiter = limiter
         self._public_url = public_url
         self._sights = oauth.polls.sights
@@ -58,7 +56,9 @@ class OAuthRoutes:
 
     def endpoints(self) -> Mapping[str, Endpoint]:
         """Return the endpoints by their exact paths."""
-        return {REGISTER: self.register, DEVICE_CODE: self.device_code, TOKEN: self.token, REVOKE: self.revoke}
+        surface = self._surface
+        found = {surface.device_authorization: self.device_code, surface.token: self.token, surface.revoke: self.revoke}
+        return found if surface.register is None else {surface.register: self.register, **found}
 
     async def register(self, scope: Scope, receive: Receive, address: str) -> Ready:
         """Register a client (RFC 7591); the answer echoes what took effect."""
@@ -73,7 +73,9 @@ class OAuthRoutes:
         _only_post(scope)
         await self._limiter.charge("device_code", limit_key_of_address(address))
         form = await _form(scope, receive)
-        codes = await self._oauth.devices.issue(required(form, "client_id"), form.get("scope"), address)
+        codes = await self._oauth.devices.issue(
+            required(form, "client_id"), self._surface.scope(form.get("scope")), address, form.get("device_name")
+        )
         page, user_code = self._public_url + DEVICE_PAGE, codes.user_code.reveal()
         return _ok(
             {
@@ -100,15 +102,29 @@ class OAuthRoutes:
         if self._charged_here(address, polls=polls) is None:
             await self._charge(address, polls=polls)
         if poll is not None:
-            answering = self._oauth.poll_again(poll, partial(until_gone, receive), preferred_wait(scope))
+            answering = self._oauth.poll_again(poll, partial(until_gone, receive), preferred_wait(scope), self._kind)
         else:
-            request = _request(form, address, preferred_wait(scope), sight)
+            request = self._request(form, address, preferred_wait(scope), sight)
             answering = self._oauth.exchange(request, partial(until_gone, receive))
             del request
         del body, form, sight, poll
         scope["headers"] = []  # a kilobyte, which the server would keep for as long as the poll is held
         found = await answering
-        return _PENDING if found is None else _ok(_tokens(found))
+        return self._pending if found is None else _ok(self._surface.tokens(found))
+
+    def _request(self, form: Mapping[str, str], address: str, wait: int | None, sight: bytes) -> TokenRequest:
+        """Return a token request. Raises InvalidRequest when it names no grant type."""
+        return TokenRequest(
+            required(form, "grant_type"),
+            form.get("client_id"),
+            form.get("device_code"),
+            form.get("refresh_token"),
+            self._surface.scope(form.get("scope")),
+            address,
+            wait,
+            sight,
+            self._kind,
+        )
 
     def _charged_here(self, address: str, *, polls: bool) -> object | None:
         """Charge a token request to its address; None when the nodes' storage is to be asked. Raises RateLimited."""
@@ -128,34 +144,21 @@ class OAuthRoutes:
         return self._limiter.counter("token", limit_key_of_address(address))
 
     async def revoke(self, scope: Scope, receive: Receive, address: str) -> Ready:
-        """End the grant behind a refresh token; always 200 for a token, known or not (RFC 7009, section 2.2)."""
+        """End the grant behind a token; always 200, whether the token is known or not (RFC 7009, section 2.2)."""
         _only_post(scope)
         await self._limiter.charge("token", limit_key_of_address(address))
         form = await _form(scope, receive)
-        token = form.get("refresh_token") or form.get("token")
+        names = self._surface.revoked_by
+        token = next((form[name] for name in names if name in form), None)
         if token is None:
-            raise InvalidRequest("The parameter 'refresh_token' is missing.")
+            raise InvalidRequest(f"The parameter '{names[0]}' is missing.")
         await self._oauth.grants.revoke(token, address=address)
-        return ready(Answer(200, _NO_STORE, b""))
+        return ready(Answer(200, _NO_STORE, b"")) if self._surface.revoked is None else _ok(self._surface.revoked)
 
 
 def _too_many(problem: RateLimited, *, polls: bool) -> Problem:
     """Return what is told of too many requests; whoever polls is told in its own words (RFC 8628, section 3.5)."""
     return SlowDown(problem.detail, headers=problem.headers) if polls else problem
-
-
-def _request(form: Mapping[str, str], address: str, wait: int | None, sight: bytes) -> TokenRequest:
-    """Return a token request. Raises InvalidRequest when it names no grant type."""
-    return TokenRequest(
-        required(form, "grant_type"),
-        form.get("client_id"),
-        form.get("device_code"),
-        form.get("refresh_token"),
-        form.get("scope"),
-        address,
-        wait,
-        sight,
-    )
 
 
 def _only_post(scope: Scope) -> None:
@@ -195,18 +198,4 @@ def _registration(client: Client) -> Mapping[str, Any]:
         "grant_types": ["urn:ietf:params:oauth:grant-type:device_code", "refresh_token"],
         "response_types": [],
         "token_endpoint_auth_method": "none",
-    }
-
-
-def _tokens(found: TokenSet) -> Mapping[str, Any]:
-    return {
-        "access_token": found.access_token.reveal(),
-        "token_type": "Bearer",
-        "expires_in": found.expires_in,
-        "refresh_token": found.refresh_token.reveal(),
-        "refresh_token_expires_in": found.refresh_token_expires_in,
-        "authorization_expires_in": found.authorization_expires_in,
-        "scope": format_scopes(found.scopes),
-        "org_id": found.organization_id,
-        "org_name": found.organization,
     }

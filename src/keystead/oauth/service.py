@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from keystead.kernel.problems import InvalidRequest, UnsupportedGrantType
+from keystead.oauth.access_tokens import AccessTokens
 from keystead.oauth.clients import Clients
 from keystead.oauth.devices import Devices
 from keystead.oauth.grants import Grants
-from keystead.oauth.models import Poll, TokenRequest, TokenSet
+from keystead.oauth.introspection import Introspection
+from keystead.oauth.models import AccessTokenKind, Poll, TokenRequest, TokenSet
 from keystead.oauth.polls import Polls
 from keystead.oauth.waiting import UntilGone, WaitingRoom
 
@@ -42,7 +44,7 @@ class DeviceCodeGrant:
             raise InvalidRequest("The parameter 'device_code' is missing.")
         # The copy of the id that is remembered anyway: thousands of polls may be held.
         poll = self.polls.read(request.device_code, self.clients.read(request.client_id).id)
-        return self.polls.answer(poll, until_gone, wait=request.wait, sight=request.sight)
+        return self.polls.answer(poll, until_gone, wait=request.wait, sight=request.sight, kind=request.kind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +57,24 @@ class RefreshTokenGrant:
         """Rotate a refresh token."""
         if request.refresh_token is None:
             raise InvalidRequest("The parameter 'refresh_token' is missing.")
-        return self.grants.refresh(request.refresh_token, request.client_id, request.scope, address=request.address)
+        return self.grants.refresh(
+            request.refresh_token, request.client_id, request.scope, address=request.address, kind=request.kind
+        )
 
 
 class OAuth:
     """Device sign-in as a whole: its clients, device authorizations, grants, and the token endpoint over them."""
 
     def __init__(
-        self, *, clients: Clients, devices: Devices, polls: Polls, grants: Grants, waiting: WaitingRoom
+        self,
+        *,
+        clients: Clients,
+        devices: Devices,
+        polls: Polls,
+        grants: Grants,
+        waiting: WaitingRoom,
+        access: AccessTokens,
+        introspection: Introspection,
     ) -> None:
         """Serve these grant types and no others: what is not in the table is refused."""
         self.clients = clients
@@ -70,6 +82,8 @@ class OAuth:
         self.polls = polls
         self.grants = grants
         self.waiting = waiting
+        self.access = access
+        self.introspection = introspection
         self._grant_types: dict[str, GrantType] = {
             DEVICE_CODE: DeviceCodeGrant(clients, polls),
             REFRESH_TOKEN: RefreshTokenGrant(grants),
@@ -90,9 +104,11 @@ class OAuth:
             self.clients.read(request.client_id)
         return grant_type.exchange(request, until_gone)
 
-    def poll_again(self, poll: Poll, until_gone: UntilGone, wait: int | None) -> Awaitable[TokenSet | None]:
-        """Do the same for a poll that came before in the same words."""
-        return self.polls.answer(poll, until_gone, wait=wait)
+    def poll_again(
+        self, poll: Poll, until_gone: UntilGone, wait: int | None, kind: AccessTokenKind
+    ) -> Awaitable[TokenSet | None]:
+        """Do the same for a poll that came before in the same words, here or at the other surface."""
+        return self.polls.answer(poll, until_gone, wait=wait, kind=kind)
 
     async def aclose(self) -> None:
         """Write what is left to write. Call it before the database is closed."""

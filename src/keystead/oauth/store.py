@@ -13,6 +13,7 @@ from sqlalchemy import (
     delete,
     func,
     insert,
+    literal,
     literal_column,
     or_,
     select,
@@ -27,10 +28,18 @@ from keystead.db.tables import (
     device_authorization,
     oauth_grant,
     platform_policy,
+    revocation,
     switched_off_client,
     wrong_guess,
 )
-from keystead.oauth.models import DeviceAuthorization, DeviceState, Grant, PolledDevice, RedeemedDevice
+from keystead.oauth.models import (
+    DeviceAuthorization,
+    DeviceState,
+    Grant,
+    GrantHolder,
+    PolledDevice,
+    RedeemedDevice,
+)
 from keystead.oauth.rules import FIRST_GENERATION
 
 _device = device_authorization.c
@@ -188,6 +197,7 @@ _grants = select(
     _grant.id.label("grant_id"),
     _grant.client_id,
     _grant.scopes,
+    _grant.created_at,
     _grant.expires_at,
     _grant.generation,
     _grant.rotated_at,
@@ -197,6 +207,13 @@ _grants = select(
 GRANT_BY_ID = Query(_grants.where(_grant.id == bindparam("grant_id")), Grant)
 GRANTS_BY_ID = Query(_grants.where(_grant.id.in_(select(_named.c.key))), Grant)
 """The grants whose ids are the names in a JSON object."""
+GRANT_HOLDER = Query(
+    select(*IDENTITY_COLUMNS, _grant.client_id)
+    .select_from(joined_to_identity(oauth_grant))
+    .where(_grant.id == bindparam("grant_id"), _grant.ended_at.is_(None), _grant.expires_at > bindparam("now")),
+    GrantHolder,
+)
+"""Who a grant belongs to that has not ended; a person who may not act any more finds no row."""
 ROTATE = Command(
     update(oauth_grant)
     .where(_grant.id == bindparam("grant_id"), _grant.generation == bindparam("spent"), _grant.ended_at.is_(None))
@@ -233,6 +250,15 @@ DELETE_GRANTS_OF_USER_IN = Command(
         _grant.user_id == bindparam("user_id"), _grant.organization_id == bindparam("organization_id")
     )
 )
+ANNOUNCE_GRANTS_OF_CLIENT = Command(
+    insert(revocation).from_select(
+        ["subject", "at"],
+        select(literal("grant:").concat(_grant.id), bindparam("now", type_=BigInteger)).where(
+            _grant.client_id == bindparam("client"), _grant.ended_at.is_(None)
+        ),
+    )
+)
+"""Tell every process of the grants of a client that end with it."""
 DELETE_GRANTS_OF_CLIENT = Command(delete(oauth_grant).where(_grant.client_id == bindparam("client")))
 
 # Wrong user codes

@@ -14,6 +14,7 @@ from pythonjsonlogger.core import LogData
 from pythonjsonlogger.json import JsonFormatter
 
 from keystead.kernel.secrets import (
+    ACCESS_TOKEN_PREFIX,
     DEVICE_CODE_PREFIX,
     INVITATION_PREFIX,
     REFRESH_TOKEN_PREFIX,
@@ -57,8 +58,8 @@ class _Mask:
     """Cuts credentials out of every text of a log line."""
 
     def __init__(self, api_key_prefix: str) -> None:
-        ours = (SESSION_PREFIX, STEP_PREFIX, INVITATION_PREFIX, DEVICE_CODE_PREFIX, REFRESH_TOKEN_PREFIX)
-        prefixes = [*ours, f"{api_key_prefix}_"]
+        kept = (SESSION_PREFIX, STEP_PREFIX, INVITATION_PREFIX, DEVICE_CODE_PREFIX)
+        prefixes = [*kept, REFRESH_TOKEN_PREFIX, ACCESS_TOKEN_PREFIX, f"{api_key_prefix}_"]
         known = "|".join(re.escape(prefix) for prefix in prefixes)
         self._opaque = re.compile(rf"({known})[\w.\-]+")
         self._others = re.compile(f"{_JWT}|{_USER_CODE}")

@@ -2,6 +2,7 @@
 
 - ``/getServiceKeys/*`` speaks OAuth (RFC 6749, section 5.2), compact JSON, because its clients search the text.
 - ``/account/service/*`` speaks as FastAPI documents it: ``{"detail": ...}``.
+- The OAuth endpoints under ``/api/oidc/`` speak both OAuth and RFC 9457 in one body: their ``error`` is OAuth's code.
 - Everything else speaks RFC 9457 and the older ``error``/``message`` envelope in one body; people get a page.
 """
 
@@ -17,6 +18,10 @@ from keystead.kernel.problems import FieldProblem, Problem, Unauthenticated
 OAUTH_PREFIX: Final = "/getServiceKeys/"
 ACCOUNT_PREFIX: Final = "/account/"
 DEVICE_PAGE: Final = "/getServiceKeys/device"
+OPENID_ENDPOINTS: Final = frozenset(
+    f"/api/oidc/{name}" for name in ("device_authorization", "token", "revoke", "introspect")
+)
+"""The endpoints of the ACTIVATE API that OAuth clients call."""
 PAGE_HEADERS: Final[dict[str, str]] = {
     "Content-Type": "text/html; charset=utf-8",
     "Cache-Control": "no-store",
@@ -36,6 +41,7 @@ class Surface(Enum):
     """The dialect in which a problem is told."""
 
     OAUTH = "oauth"
+    OPENID = "openid"
     ACCOUNT = "account"
     UNION = "union"
     PAGE = "page"
@@ -62,6 +68,8 @@ def surface_of(path: str, accept: str) -> Surface:
         return Surface.OAUTH
     if path.startswith(ACCOUNT_PREFIX):
         return Surface.ACCOUNT
+    if path in OPENID_ENDPOINTS:
+        return Surface.OPENID
     if path.startswith(_JSON_ONLY) or "text/html" not in accept:
         return Surface.UNION
     return Surface.PAGE
@@ -89,6 +97,15 @@ def _oauth_text(text: str) -> str:
     """Keep to the characters that RFC 6749, section 5.2 allows in ``error_description``."""
     text = text.replace('"', "'").replace("\\", "/")
     return "".join(c if " " <= c <= "~" else "?" for c in text)
+
+
+def _openid_body(problem: Problem) -> dict[str, Any]:
+    """Return what OAuth clients read and both parsers of the ACTIVATE SDK do too (contract, rule 14)."""
+    return {
+        **_union_body(problem),
+        "error": problem.oauth_error,
+        "error_description": _oauth_text(problem.detail),
+    }
 
 
 def _account_body(problem: Problem) -> dict[str, Any]:
@@ -128,6 +145,7 @@ def _parts(name: str) -> list[str]:
 
 _BODIES: Final[dict[Surface, Callable[[Problem], dict[str, Any]]]] = {
     Surface.OAUTH: _oauth_body,
+    Surface.OPENID: _openid_body,
     Surface.ACCOUNT: _account_body,
     Surface.UNION: _union_body,
 }
