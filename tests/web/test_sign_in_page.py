@@ -2,13 +2,18 @@
 
 import re
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http.cookies import SimpleCookie
 from urllib.parse import quote
 
 import httpx
 import pytest
+from sqlalchemy import Table, delete, insert, update
 
-from tests.gate.serving import Serving, ask, dump, furnish, furnished_server, new_key
+from keystead.app import Services
+from keystead.db import Command
+from keystead.db.tables import NO_POLICIES, organization, platform_policy
+from tests.gate.serving import Serving, ask, dump, furnish, furnished_server, in_process, new_key
 from tests.support.browser import Browser
 from tests.support.pages import Page
 from tests.support.server import ADA, BOB, KeysteadServer
@@ -21,6 +26,28 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KeysteadServer]:
     directory = tmp_path_factory.mktemp("sign-in")
     with furnished_server(furnish(directory / "furnished"), directory / "site") as server:
         yield server
+
+
+@contextmanager
+def passwords_off(site: KeysteadServer, whose: Table) -> Iterator[None]:
+    """Let nobody sign in with a password for a while, in any organization or on the whole installation."""
+    if whose is organization:
+        on, off = (Command(update(whose).values(password_sign_in_off=wanted)) for wanted in (1, 0))
+    else:
+        on = Command(insert(whose).values(**{**NO_POLICIES, "id": 1, "password_sign_in_off": 1}))
+        off = Command(delete(whose))
+
+    def run(command: Command) -> None:
+        async def work(services: Services) -> None:
+            await services.db.run(command, {})
+
+        in_process(site.data, site.url, work)
+
+    run(on)
+    try:
+        yield
+    finally:
+        run(off)
 
 
 @pytest.fixture
@@ -96,6 +123,24 @@ def test_unknown_and_wrong_look_alike(person: Browser) -> None:
     unknown = post(person, "/sign-in", {"username": "nobody", "password": "wrong-wrong"}).text
     wrong = post(person, "/sign-in", {"username": "ada", "password": "wrong-wrong"}).text
     assert unknown.replace("nobody", "ada") == wrong
+
+
+@pytest.mark.parametrize("whose", [organization, platform_policy], ids=["organization", "installation"])
+def test_where_no_password_is_let_in_the_page_says_so_to_who_knows_it_and_offers_the_passkey(
+    site: KeysteadServer, person: Browser, whose: Table
+) -> None:
+    before = dump(site.data)
+    with passwords_off(site, whose):
+        answer = post(person, "/sign-in", {**GOOD, "next": "/getServiceKeys/device"})
+        wrong = Page(post(person, "/sign-in", {**GOOD, "password": "wrong"}))
+    page = Page(answer)
+    assert (page.status, "set-cookie" in answer.headers) == (403, False)
+    assert "Acme lets nobody sign in with a password. Sign in with a passkey; if you have none, ask" in page.words
+    assert page.source.count('href="/sign-in/passkey?next=%2FgetServiceKeys%2Fdevice"') == 2
+    assert page.form("username").values("username") == (ADA.username,)
+    assert page.form("password").values("password") == ("",)
+    assert (wrong.status, "passkey; if you have none" in wrong.words) == (401, False)
+    assert dump(site.data) == before
 
 
 @pytest.mark.parametrize("name", ["<script>alert(1)</script>", '"><img src=x>', "{{7*7}}", "ada\r\nSet-Cookie: a=b"])
