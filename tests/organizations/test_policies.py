@@ -38,6 +38,8 @@ async def test_owners_and_admins_set_policies_and_it_is_recorded_once(company: C
     assert json.loads(event.detail) == {
         "longest_key_life": 90 * DAY,
         "second_factor_required": False,
+        "password_sign_in_off": False,
+        "device_sign_in_off": False,
         "sessions_ended": 0,
     }
     await company.organizations.set_policies(await company.principal(name), NONE, ADDRESS)

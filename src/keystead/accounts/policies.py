@@ -15,7 +15,16 @@ from keystead.db.engine import Reader
 from keystead.db.tables import organization, platform_policy
 from keystead.kernel.problems import Forbidden, NotFound
 
-__all__ = ["Policies", "asked_for", "check_devices", "effective", "of_organization", "of_platform", "stricter"]
+__all__ = [
+    "Policies",
+    "asked_for",
+    "check_devices",
+    "check_new_password",
+    "effective",
+    "of_organization",
+    "of_platform",
+    "stricter",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +95,19 @@ async def check_devices(reader: Reader, organization_id: str) -> None:
         raise Forbidden(
             f"{name} lets no further devices be connected. Use an API key or a short-term token instead, or ask an "
             f"owner of {name} or the operator."
+        )
+
+
+async def check_new_password(reader: Reader, organization_id: str | None) -> None:
+    """Raise Forbidden when an account that is made with a password could never be signed in to.
+
+    ``organization_id`` is where it would belong to, None for an organization of its own.
+    """
+    asked = await of_platform(reader) if organization_id is None else await effective(reader, organization_id)
+    if asked.password_sign_in_off:
+        raise Forbidden(
+            "No account can be made with a password just now, because nobody could sign in with it. Ask an owner of "
+            "the organization or the operator to allow passwords until you have added a passkey."
         )
 
 

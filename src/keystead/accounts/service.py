@@ -1,5 +1,6 @@
 """The use cases of accounts: making organizations and users, knowing them by name, checking and keeping passwords."""
 
+from keystead.accounts import policies
 from keystead.accounts.models import Membership, NewUser, Organization, User
 from keystead.accounts.passwords import PasswordHasher, Verdict
 from keystead.accounts.rules import (
@@ -175,8 +176,8 @@ class Accounts:
         """Make a person whose e-mail address is proven, and an organization that they own, and return the person's id.
 
         ``organization`` is its name for people; its slug is made of that. All is made in one transaction, or nothing.
-        Raises InvalidParameters with the field that does not fit, Conflict with the field that somebody has, and
-        RateLimited.
+        Raises InvalidParameters with the field that does not fit, Conflict with the field that somebody has,
+        Forbidden where nobody signs in with a password, and RateLimited.
         """
         company = check_display_name(organization, "organization")
         check_display_name(name, "name")
@@ -188,6 +189,7 @@ class Accounts:
             row = _organization_row(organization_id, free, company, self._clock.now())
 
             async def work(tx: Transaction, row: dict[str, str | int | None] = row) -> None:
+                await policies.check_new_password(tx, None)
                 await self.add_user(tx, new, actor_id=new.id, address=address)
                 await self._add_organization(tx, row, actor_id=new.id, address=address)
                 await self.join(tx, new.id, organization_id, Role.OWNER, actor_id=new.id, address=address)

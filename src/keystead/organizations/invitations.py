@@ -7,6 +7,7 @@ still: with their membership, or their role, it ends by itself.
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from keystead.accounts import policies
 from keystead.db import Transaction, UniqueViolation
 from keystead.kernel.ids import new_id
 from keystead.kernel.principal import Principal
@@ -106,8 +107,8 @@ class Invitations(Desk):
         """Make a user with the invited e-mail address, which the link proves (W8), and return the user's id.
 
         The user and the membership are made in one unit of work. Raises NotFound for an invitation that is over,
-        InvalidParameters with the field that does not fit, Conflict when the address has an account already, and
-        RateLimited when too many passwords are being hashed.
+        InvalidParameters with the field that does not fit, Conflict when the address has an account already, Forbidden
+        where nobody signs in with a password, and RateLimited when too many passwords are being hashed.
         """
         invited = await self.invitation_by_secret(text)
         if invited is None:
@@ -118,6 +119,7 @@ class Invitations(Desk):
 
         async def work(tx: Transaction) -> None:
             found = await self._take(tx, text)
+            await policies.check_new_password(tx, found.organization_id)
             await self._accounts.add_user(tx, new, actor_id=new.id, address=address)
             await self._enter(tx, new.id, found, address)
 

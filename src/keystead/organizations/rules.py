@@ -44,9 +44,9 @@ def check_operates(principal: Principal) -> None:
         raise Forbidden("Only operators of this installation may do this.")
 
 
-def check_still_operates(found: str | None) -> None:
-    """Raise Forbidden unless the acting person was found among the operators of this moment."""
-    if found is None:
+def check_still_operates(platform_admin: int | None) -> None:
+    """Raise Forbidden unless the acting person is an operator at this moment; None for a disabled one."""
+    if not platform_admin:
         raise Forbidden("You are no longer an operator of this installation.")
 
 

@@ -196,12 +196,10 @@ SET_PLATFORM_POLICIES: Final = Command(
     )
 )
 OPERATES: Final = Query(
-    select(user.c.id).where(
-        user.c.id == bindparam("user_id"), user.c.disabled_at.is_(None), user.c.platform_admin == 1
-    ),
-    str,
+    select(user.c.platform_admin).where(user.c.id == bindparam("user_id"), user.c.disabled_at.is_(None)),
+    int,
 )
-"""Somebody who operates the installation at this moment."""
+"""Whether somebody operates the installation at this moment (1 or 0); nothing for a disabled user."""
 
 # What operators manage
 

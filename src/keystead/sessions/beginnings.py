@@ -104,12 +104,15 @@ class Beginnings:
         device_cookie: str | None,
         lasts_longer: bool,
         because: str,
+        no_later_than: int | None = None,
     ) -> SignedIn:
         """Put a session in the place of one that was just ended: the same person, browser and factors, a new secret.
 
-        It ends when the old one would have ended, unless the person has proven anew who they are (``lasts_longer``).
+        It ends when the old one would have ended, unless the person has proven anew who they are (``lasts_longer``);
+        ``no_later_than``, in Unix seconds, holds even then.
         """
         now = self._clock.now()
+        ends = now + self._lifetime if lasts_longer else old.expires_at
         await tx.run(
             store.INSERT,
             {
@@ -119,7 +122,7 @@ class Beginnings:
                 "organization_id": organization_id,
                 "created_at": now if lasts_longer else old.created_at,
                 "last_used_at": now,
-                "expires_at": now + self._lifetime if lasts_longer else old.expires_at,
+                "expires_at": ends if no_later_than is None else min(ends, no_later_than),
                 "address": address or old.address,
                 "user_agent": old.user_agent,
                 "second_factor": old.second_factor,

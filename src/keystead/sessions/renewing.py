@@ -1,5 +1,6 @@
 """Sessions that take the place of others: after a switch, after a new password; and ending all there are (W2)."""
 
+from keystead.accounts import policies
 from keystead.accounts.models import User
 from keystead.accounts.service import Accounts
 from keystead.audit.service import AuditLog
@@ -152,6 +153,7 @@ class Renewing:
     ) -> SignedIn:
         """Give a person a new password, end all their sessions, and begin another one in place of this one (W2).
 
+        Where nobody signs in with a password any more, one that was begun so ends when it would have ended.
         Raises InvalidParameters on ``old_password`` when the old one is wrong and on ``password`` when the new one may
         not be set, Unauthenticated when the session ended meanwhile, and RateLimited.
         """
@@ -170,6 +172,9 @@ class Renewing:
             await self._accounts.keep_password(tx, user, hashed, actor_id=user.id, address=address)
             kept = await self._end_for_another(tx, principal)
             await self.end_all(tx, user.id)
+            asked = await policies.effective(tx, kept.organization_id)
+            # Else whoever has a password could stay for ever where none may sign in with one, by changing it.
+            rests_on_it = asked.password_sign_in_off and bool(kept.password)
             return await self._beginnings.replace(
                 tx,
                 fresh,
@@ -179,6 +184,7 @@ class Renewing:
                 device_cookie=device_cookie,
                 lasts_longer=True,
                 because="password-change",
+                no_later_than=kept.expires_at if rests_on_it else None,
             )
 
         return await self._db.write(work)
