@@ -92,6 +92,19 @@ def asked(person: Person, button: str = "", scope: str = "keys:read keys:create"
     return play
 
 
+def _named(studio: Studio, profile: Profile) -> None:
+    """Show a device that says its own name."""
+    code = studio.device.device_code("keys:read keys:create", "ada-workstation").user_code
+    studio.let_in(profile, ADA)
+    profile.go(f"{DEVICE}?user_code={code}")
+
+
+def _policy_confirm(studio: Studio, profile: Profile) -> None:
+    page(f"{OPERATOR}/policies")(studio, profile)
+    profile.page.get_by_label("With a passkey only").check()
+    profile.press("Save the policies")
+
+
 def _expired(studio: Studio, profile: Profile) -> None:
     asked(BOB)(studio, profile)
     statement = "UPDATE device_authorization SET expires_at = created_at WHERE state = 'pending'"
@@ -207,11 +220,14 @@ SCENES: Final[dict[str, Scene]] = {
     "operator-organizations": page(f"{OPERATOR}/organizations"),
     "operator-users": page(f"{OPERATOR}/users"),
     "operator-user": page(f"{OPERATOR}/users/{{ada}}"),
+    "operator-policies": page(f"{OPERATOR}/policies"),
     "operator-clients": page(f"{OPERATOR}/clients"),
     "operator-signing-keys": page(f"{OPERATOR}/signing-keys"),
     "problem": page(f"{ORGANIZATION}/members", BOB),
     # What follows changes something, so it would show on the pages above.
     "device-consent": asked(ADA),
+    "device-consent-named": _named,
+    "operator-policies-confirm": _policy_confirm,
     "device-approved": asked(BOB, "Approve", "keys:read"),
     "device-refused": asked(BOB, "Refuse"),
     "device-expired": _expired,

@@ -90,9 +90,9 @@ class DeviceClient:
         self.client_id = str(_read(self._http.post("/getServiceKeys/register", json=body))["client_id"])
         return self.client_id
 
-    def device_code(self, scope: str = CLI_SCOPE) -> DeviceAuthorization:
-        """Ask for a device code and a user code (RFC 8628, section 3.1)."""
-        form = {"client_id": self.client_id, "scope": scope}
+    def device_code(self, scope: str = CLI_SCOPE, device_name: str = "") -> DeviceAuthorization:
+        """Ask for a device code and a user code (RFC 8628, section 3.1), for a device that may have its own name."""
+        form = {"client_id": self.client_id, "scope": scope, **({"device_name": device_name} if device_name else {})}
         body = _read(self._http.post("/getServiceKeys/device/code", data=form))
         issued.note(body["device_code"], body["user_code"])
         return DeviceAuthorization(

@@ -124,7 +124,7 @@ def newly_required(before: Policies, wanted: Policies) -> tuple[str, ...]:
 
 
 def fields_of(answers: Answers, here: str, installation: Policies | None = None) -> PolicyFields:
-    """Return the form with these answers. ``here`` is where the policies count, as in "in this organization".
+    """Return the form with these answers. ``here`` is what people sign in to, as in "this organization".
 
     ``installation`` is what the whole installation asks anyway: what it asks is said beside the field.
     """
@@ -144,7 +144,7 @@ _FACTOR: Final = (
     ("Everybody decides for themselves", "A password alone is enough to sign in."),
     (
         "Everybody needs a second factor",
-        "Whoever is signed in {here} with a password alone is signed out, and sets up an authenticator app or a "
+        "Whoever is signed in to {here} with a password alone is signed out, and sets up an authenticator app or a "
         "passkey at the next sign-in. Keys and devices go on working. You can turn it on once you have signed in with "
         "a second factor yourself.",
     ),
@@ -153,7 +153,7 @@ _PASSWORD: Final = (
     ("With a password or a passkey", "Everybody chooses at each sign-in."),
     (
         "With a passkey only",
-        "Nobody signs in {here} with a password any more. Who is signed in stays so and should add a passkey under "
+        "Nobody signs in to {here} with a password any more. Who is signed in stays so and should add a passkey under "
         "Security before they sign out: without one, they do not come in again. You can turn it "
         "on once you have signed in with a passkey yourself.",
     ),
@@ -162,8 +162,8 @@ _DEVICES: Final = (
     ("People sign in devices and programs with a code", "They are listed under Apps and devices of each person."),
     (
         "Nobody signs in a device",
-        "No sign-in with a code is approved {here} any more. What is signed in stays so until it ends or is signed "
-        "out. API keys and short-term tokens go on working.",
+        "No sign-in with a code is approved any more. What is signed in stays so until it ends or is signed out. "
+        "API keys and short-term tokens go on working.",
     ),
 )
 

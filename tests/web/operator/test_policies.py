@@ -11,7 +11,8 @@ from tests.web.settings.visiting import Visit, form_to, visit
 
 PATH = "/settings/operator/policies"
 DAY = 86_400
-QUESTION = "Ask this of everybody on this installation?"
+FACTOR = "Require a second factor of everybody?"
+PASSWORD = "Turn sign-in with a password off for everybody?"
 SAVED = "The policies of the installation are saved."
 
 
@@ -42,18 +43,18 @@ async def test_what_harms_nobody_is_saved_at_once_and_shown_again(here: Node) ->
 
 
 @pytest.mark.parametrize(
-    ("field", "value", "said"),
+    ("field", "value", "title", "said"),
     [
-        ("second_factor", "yes", "who is signed in with a password alone is signed out at once"),
-        ("password_sign_in", "off", "Nobody on this installation signs in with a password any more"),
+        ("second_factor", "yes", FACTOR, "who is signed in with a password alone is signed out at once"),
+        ("password_sign_in", "off", PASSWORD, "Nobody on this installation signs in with a password any more"),
     ],
 )
 async def test_what_may_lock_people_out_is_asked_for_once_more_and_kept_as_it_was_typed(
-    here: Node, field: str, value: str, said: str
+    here: Node, field: str, value: str, title: str, said: str
 ) -> None:
     root = await root_with_passkey(here)
     asked = await save(root, days="90", **{field: value})
-    assert (asked.status, QUESTION in asked.words, said in asked.words) == (200, True, True)
+    assert (asked.status, title in asked.words, said in asked.words) == (200, True, True)
     assert await policies(here) == Policies()
     assert 'href="/settings/operator/policies"' in asked.source
     saved = await root.post(PATH, dict(form_to(asked, PATH).filled({})))
@@ -61,7 +62,15 @@ async def test_what_may_lock_people_out_is_asked_for_once_more_and_kept_as_it_wa
     wanted = Policies(90 * DAY, second_factor_required=value == "yes", password_sign_in_off=value == "off")
     assert await policies(here) == wanted
     again = await save(root, days="60")  # nothing more is turned on
-    assert (SAVED in again.words, QUESTION in again.words) == (True, False)
+    assert (SAVED in again.words, title in again.words) == (True, False)
+
+
+async def test_both_at_once_are_asked_for_on_one_page(here: Node) -> None:
+    root = await root_with_passkey(here)
+    asked = await save(root, second_factor="yes", password_sign_in="off", device_sign_in="off")
+    assert "Require a second factor, and turn sign-in with a password off for everybody?" in asked.words
+    await root.post(PATH, dict(form_to(asked, PATH).filled({})))
+    assert await policies(here) == Policies(None, True, True, True)
 
 
 async def test_a_yes_counts_for_no_form_but_the_one_of_this_session(here: Node) -> None:

@@ -127,7 +127,7 @@ async def test_what_the_whole_installation_asks_is_said_beside_each_field_which_
 async def test_the_page_says_what_happens_to_whom_and_who_may_turn_it_on(here: Node) -> None:
     words = (await (await visit(here)).get(PATH)).words
     for said in (
-        "Whoever is signed in in this organization with a password alone is signed out",
+        "Whoever is signed in to this organization with a password alone is signed out",
         "Who is signed in stays so and should add a passkey under Security before they sign out",
         "You can turn it on once you have signed in with a passkey yourself.",
         "What is signed in stays so until it ends or is signed out.",

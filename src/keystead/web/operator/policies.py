@@ -23,7 +23,7 @@ from keystead.web.policy_form import (
 )
 
 PATH: Final = f"{OPERATOR}/policies"
-_HERE: Final = "on this installation"
+_HERE: Final = "this installation"
 _SURE: Final = "sure"
 _CONSEQUENCES: Final = {
     FACTOR: "Everybody on this installation who is signed in with a password alone is signed out at once, and sets "
@@ -33,6 +33,11 @@ _CONSEQUENCES: Final = {
     "this is turned off.",
 }
 """What happens to people, by the field that turns it on."""
+_TITLES: Final = {
+    (FACTOR,): "Require a second factor of everybody?",
+    (PASSWORD,): "Turn sign-in with a password off for everybody?",
+    (FACTOR, PASSWORD): "Require a second factor, and turn sign-in with a password off for everybody?",
+}
 
 DONE["installation-policies-set"] = "The policies of the installation are saved. They count from now on."
 
@@ -95,7 +100,7 @@ class InstallationPolicyPages:
             Confirm(
                 product_name=self._frames.product_name,
                 frame=visitor.frame(PATH),
-                title="Ask this of everybody on this installation?",
+                title=_TITLES[turned_on],
                 sentences=tuple(_CONSEQUENCES[name] for name in turned_on),
                 action=PATH,
                 button="Save the policies",

@@ -13,7 +13,7 @@ from keystead.web.frame import DONE, ORGANIZATION, Frames, SettingsPage, Visitor
 from keystead.web.policy_form import Answers, PolicyFields, answers_of, fields_of, read_answers
 
 PATH: Final = f"{ORGANIZATION}/policies"
-_HERE: Final = "in this organization"
+_HERE: Final = "this organization"
 
 DONE["policies-set"] = "The policies are saved. They count from now on."
 
