@@ -23,7 +23,7 @@ class Resets(Desk):
         sentence ``oneself`` for the principal's own account.
         """
         identity = principal.identity
-        operates = await tx.one(store.OPERATES, {"user_id": identity.user_id}) is not None
+        operates = await tx.one(store.OPERATES, {"user_id": identity.user_id}) == 1
         if organization != identity.organization and not operates:
             raise NotFound(_NO_MEMBER)
         actor = None if operates else await self._leading(tx, principal)
