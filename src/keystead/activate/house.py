@@ -4,11 +4,14 @@ from fastapi import APIRouter
 
 from keystead.accounts.service import Accounts
 from keystead.activate.connected import ConnectedRoutes
+from keystead.activate.device_decisions import DeviceDecisionRoutes
+from keystead.activate.discovery import DiscoveryRoutes
 from keystead.activate.factors import FactorRoutes
 from keystead.activate.identity import IdentityRoutes
 from keystead.activate.impersonation import ImpersonationRoutes
 from keystead.activate.keys import KeyRoutes
 from keystead.activate.login_sessions import LoginSessionRoutes
+from keystead.activate.openid import OpenIdRoutes
 from keystead.activate.passwords import PasswordRoutes
 from keystead.activate.policies import PolicyRoutes
 from keystead.activate.sign_in import SignInRoutes
@@ -51,6 +54,9 @@ def activate_routers(
         IdentityRoutes().router(),
         LoginSessionRoutes(organizations).router(),
         ConnectedRoutes(connected).router(),
+        DeviceDecisionRoutes(oauth.devices, clock).router(),
+        DiscoveryRoutes(settings.public_url).router(),
+        OpenIdRoutes(oauth).router(),
         FactorRoutes(factors=factors, second_factors=second_factors, organizations=organizations).router(),
         KeyRoutes(keys).router(),
         AuthTokenRoutes(tokens, public_url=settings.public_url).router(),

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 from keystead.kernel.problems import Unavailable
 from keystead.kernel.scopes import Scope
 from keystead.oauth.service import DEVICE_CODE as DEVICE_GRANT
-from keystead.oauth.surfaces import DEVICE_CODE, REGISTER, REVOKE, TOKEN
+from keystead.oauth.surfaces import DEVICE_CODE, INTROSPECT, REGISTER, REVOKE, TOKEN
 from keystead.wire.documented import ANYWHERE, documented
 
 METADATA: Final = "/.well-known/oauth-authorization-server"
@@ -23,6 +23,7 @@ class ServerMetadata(BaseModel):
     device_authorization_endpoint: str = Field(description="Where a device asks for its codes (RFC 8628).")
     token_endpoint: str = Field(description="Where codes and refresh tokens are exchanged for tokens.")
     revocation_endpoint: str = Field(description="Where a refresh token is taken back (RFC 7009).")
+    introspection_endpoint: str = Field(description="Whether a token is good (RFC 7662).")
     registration_endpoint: str = Field(description="Where a client registers itself (RFC 7591).")
     jwks_uri: str = Field(description="The keys with which tokens are verified (RFC 7517).")
     service_documentation: str = Field(description="What each refusal means.")
@@ -31,6 +32,9 @@ class ServerMetadata(BaseModel):
     grant_types_supported: list[str] = Field(description="How tokens are asked for.")
     token_endpoint_auth_methods_supported: list[str] = Field(description="Clients have no secrets.")
     revocation_endpoint_auth_methods_supported: list[str] = Field(description="Clients have no secrets.")
+    introspection_endpoint_auth_methods_supported: list[str] = Field(
+        description="A bearer token or an API key, as a type of access token."
+    )
 
 
 class MetadataRoutes:
@@ -43,6 +47,7 @@ class MetadataRoutes:
             device_authorization_endpoint=public_url + DEVICE_CODE,
             token_endpoint=public_url + TOKEN,
             revocation_endpoint=public_url + REVOKE,
+            introspection_endpoint=public_url + INTROSPECT,
             registration_endpoint=public_url + REGISTER,
             jwks_uri=public_url + "/.well-known/jwks.json",
             service_documentation=public_url + "/problems",
@@ -51,6 +56,7 @@ class MetadataRoutes:
             grant_types_supported=[DEVICE_GRANT, "refresh_token"],
             token_endpoint_auth_methods_supported=["none"],
             revocation_endpoint_auth_methods_supported=["none"],
+            introspection_endpoint_auth_methods_supported=["Bearer"],
         ).model_dump_json()
 
     def router(self) -> APIRouter:

@@ -21,8 +21,17 @@ from keystead.kernel.problems import (
 from keystead.oauth.client_ids import LONGEST_NAME, LONGEST_SENT
 from keystead.oauth.polls import LONGEST_HOLD
 from keystead.oauth.service import DEVICE_CODE as DEVICE_GRANT
-from keystead.oauth.surfaces import DEVICE_CODE, REGISTER, REVOKE, TOKEN
-from keystead.wire.documented import ANYWHERE, NO_STORE, REFUSAL_HEADERS, SCOPES_OR_NONE
+from keystead.oauth.surfaces import (
+    DEVICE_AUTHORIZATION,
+    DEVICE_CODE,
+    OPENID_REVOKE,
+    OPENID_SCOPES,
+    OPENID_TOKEN,
+    REGISTER,
+    REVOKE,
+    TOKEN,
+)
+from keystead.wire.documented import ANYWHERE, NO_STORE, PROBLEM_SCHEMA, REFUSAL_HEADERS, SCOPES_OR_NONE
 from keystead.wire.forms import FORM
 
 _TEXT: Final = {"type": "string"}
@@ -39,6 +48,13 @@ _ERROR: Final[dict[str, Any]] = {
     "required": ["error", "error_description", "message"],
     "additionalProperties": False,
 }
+_OPENID_ERROR: Final[dict[str, Any]] = {
+    **PROBLEM_SCHEMA,
+    "title": "OpenIdError",
+    "description": "What was wrong, as OAuth tells it (RFC 6749, section 5.2) and as a problem (RFC 9457) in one body.",
+    "properties": {**PROBLEM_SCHEMA["properties"], **_ERROR["properties"]},
+    "required": [*PROBLEM_SCHEMA["required"], "error_description"],
+}
 _COMMON: Final[tuple[type[Problem], ...]] = (*ANYWHERE, UnsupportedMediaType, RateLimited)
 
 
@@ -53,7 +69,7 @@ def _form(required: dict[str, Any], optional: dict[str, Any] | None = None, **mo
 
 def _operation(
     name: str, summary: str, media: str, body: dict[str, Any], success: tuple[int, dict[str, Any] | None],
-    *problems: type[Problem], parameters: Sequence[dict[str, Any]] = (),
+    *problems: type[Problem], parameters: Sequence[dict[str, Any]] = (), error: dict[str, Any] = _ERROR,
 ) -> dict[str, Any]:  # fmt: skip
     status, answer = success
     done: dict[str, Any] = {"description": "Done.", "headers": NO_STORE}
@@ -64,19 +80,25 @@ def _operation(
             "operationId": name,
             "summary": summary,
             "tags": ["Device sign-in"],
+            "parameters": list(parameters),
             "requestBody": {"required": True, "content": {media: {"schema": body}}},
-            "responses": {str(status): done, **_refusals(*_COMMON, *problems)},
+            "responses": {str(status): done, **_refusals(*_COMMON, *problems, error=error)},
         }
     }
 
 
-def _refusals(*problems: type[Problem]) -> dict[str, Any]:
+def openid_refusals(*problems: type[Problem]) -> dict[int | str, dict[str, Any]]:
+    """Return the ``responses`` of an OAuth endpoint of the ACTIVATE API that answers these problems."""
+    return {int(status): told for status, told in _refusals(*problems, error=_OPENID_ERROR).items()}
+
+
+def _refusals(*problems: type[Problem], error: dict[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for problem in problems:
         response = found.setdefault(str(problem.status), {"description": ""})
         response["description"] = f"{response['description']} {problem.title} (`{problem.oauth_error}`).".strip()
         response["headers"] = NO_STORE | REFUSAL_HEADERS.get(problem.status, {})
-        response["content"] = {"application/json": {"schema": _ERROR}}
+        response["content"] = {"application/json": {"schema": error}}
     return found
 
 
@@ -96,6 +118,11 @@ _PLATFORM: Final = {
     "description": "What the client runs on. Other members are ignored.",
     "properties": {"system": _MACHINE, "machine": _MACHINE},
     "examples": [{"system": "Linux", "machine": "x86_64"}],
+}
+_DEVICE_NAME: Final = _SENT | {
+    "description": f"What the machine is called: at most {LONGEST_NAME} characters that can be shown, normalized as a "
+    "client's name is. People see it beside the client's name.",
+    "examples": ["ada's laptop"],
 }
 _PREFER: Final = {
     "name": "Prefer",
@@ -141,6 +168,55 @@ _REGISTRATION: Final = _object(
     }
 )
 
+_TOKEN_REFUSALS: Final[tuple[type[Problem], ...]] = (
+    InvalidGrant, InvalidScope, UnsupportedGrantType, AuthorizationPending, SlowDown, AccessDenied, ExpiredToken,
+    InvalidClient,
+)  # fmt: skip
+
+
+def _token_form(scope: dict[str, Any]) -> dict[str, Any]:
+    return _form(
+        {"grant_type": {"enum": [DEVICE_GRANT, "refresh_token"]}},
+        {
+            "client_id": _SENT | {"description": "Needed with a device code."},
+            "device_code": _SENT | {"description": "Needed with the device code grant."},
+            "refresh_token": _SENT | {"description": "Needed with the refresh token grant."},
+            "scope": scope | {"description": "With a refresh token: fewer scopes than were granted."},
+        },
+    )
+
+
+_OPENID_SCOPE: Final = {
+    "type": "string",
+    "pattern": SCOPES_OR_NONE.replace("(keys:read", f"({'|'.join(sorted(OPENID_SCOPES))}|keys:read"),
+    "description": "Scopes, separated by spaces. Every sign-in gives openid, profile, email and offline_access, asked "
+    "for or not; groups gives nothing.",
+}
+_OPENID_TOKENS: Final = _object(
+    {
+        "access_token": _TEXT | {"description": "An opaque token. It ends at once when the sign-in does."},
+        "token_type": {"type": "string", "const": "Bearer"},
+        "expires_in": _SECONDS,
+        "refresh_token": _TEXT,
+        "scope": _TEXT,
+    },
+    {"id_token": _TEXT | {"description": "Who signed in, with a device code only (OpenID Connect Core 1.0)."}},
+)
+INTROSPECT_FORM: Final[dict[str, Any]] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            FORM: {
+                "schema": _form(
+                    {"token": _SENT | _NOT_EMPTY},
+                    {"token_type_hint": _SENT | {"description": "Not needed: a token says by itself what it is."}},
+                )
+            }
+        },
+    }
+}
+"""The body that POST /api/oidc/introspect reads."""
+
 PATHS: Final[dict[str, Any]] = {
     REGISTER: _operation(
         "register",
@@ -154,7 +230,7 @@ PATHS: Final[dict[str, Any]] = {
         "device_code",
         "Start a device sign-in (RFC 8628, section 3.1)",
         FORM,
-        _form({"client_id": _SENT | _NOT_EMPTY}, {"scope": _SCOPE}),
+        _form({"client_id": _SENT | _NOT_EMPTY}, {"scope": _SCOPE, "device_name": _DEVICE_NAME}),
         (200, _CODES),
         InvalidScope,
         UnauthorizedClient,
@@ -164,24 +240,9 @@ PATHS: Final[dict[str, Any]] = {
         "token",
         "Exchange a device code or a refresh token for tokens (RFC 6749, section 3.2)",
         FORM,
-        _form(
-            {"grant_type": {"enum": [DEVICE_GRANT, "refresh_token"]}},
-            {
-                "client_id": _SENT | {"description": "Needed with a device code."},
-                "device_code": _SENT | {"description": "Needed with the device code grant."},
-                "refresh_token": _SENT | {"description": "Needed with the refresh token grant."},
-                "scope": _SCOPE | {"description": "With a refresh token: fewer scopes than were granted."},
-            },
-        ),
+        _token_form(_SCOPE),
         (200, _TOKENS),
-        InvalidGrant,
-        InvalidScope,
-        UnsupportedGrantType,
-        AuthorizationPending,
-        SlowDown,
-        AccessDenied,
-        ExpiredToken,
-        InvalidClient,
+        *_TOKEN_REFUSALS,
         parameters=[_PREFER],
     ),
     REVOKE: _operation(
@@ -197,5 +258,37 @@ PATHS: Final[dict[str, Any]] = {
             anyOf=[_object({"refresh_token": _NOT_EMPTY}), _object({"token": _NOT_EMPTY})],
         ),
         (200, None),
+    ),
+    DEVICE_AUTHORIZATION: _operation(
+        "device_authorization",
+        "Start a device sign-in (RFC 8628, section 3.1)",
+        FORM,
+        _form({"client_id": _SENT | _NOT_EMPTY}, {"scope": _OPENID_SCOPE, "device_name": _DEVICE_NAME}),
+        (200, _CODES),
+        InvalidScope,
+        UnauthorizedClient,
+        InvalidClient,
+        error=_OPENID_ERROR,
+    ),
+    OPENID_TOKEN: _operation(
+        "openid_token",
+        "Exchange a device code or a refresh token for tokens (RFC 6749, section 3.2)",
+        FORM,
+        _token_form(_OPENID_SCOPE),
+        (200, _OPENID_TOKENS),
+        *_TOKEN_REFUSALS,
+        parameters=[_PREFER],
+        error=_OPENID_ERROR,
+    ),
+    OPENID_REVOKE: _operation(
+        "openid_revoke",
+        "Sign out: revoke a refresh token or an opaque access token, and the grant behind it (RFC 7009)",
+        FORM,
+        _form(
+            {"token": _SENT | _NOT_EMPTY},
+            {"token_type_hint": _SENT | {"description": "Not needed: a token says by itself what it is."}},
+        ),
+        (200, {"type": "object", "maxProperties": 0}),
+        error=_OPENID_ERROR,
     ),
 }
