@@ -68,6 +68,9 @@ ANSWERS_A_LIST: Final = {
     "oauth.connected._REUSES",  # a month of what one person did, by the index of the audit log
     "oauth.connected.DEVICES_EVERYWHERE",
     "oauth.connected.DEVICES_OF",
+    "oauth.connected.END_ALL_IN",
+    "oauth.connected.END_CLIENT_ANYWHERE",
+    "oauth.connected.END_CLIENT_MINE",
     "oauth.store.ANNOUNCE_GRANTS_OF_CLIENT",
     "oauth.store.DELETE_GRANTS_OF_CLIENT",
     "oauth.store.DELETE_GRANTS_OF_USER_IN",
@@ -79,6 +82,7 @@ ANSWERS_A_LIST: Final = {
     "organizations.store.ORGANIZATIONS",
     "organizations.store.USERS",
     "sessions.ending.END_IN",
+    "sessions.ending.END_OTHERS_IN",
     "sessions.ending.END_OTHERS_WITH_PASSWORD_ALONE",
     "sessions.ending.END_WITH_PASSWORD_ALONE",
     "sessions.store.COUNTED",  # the minutes of a day
@@ -89,8 +93,10 @@ ANSWERS_A_LIST: Final = {
     "sessions.store.PARK",
     "sessions.store.SESSIONS_EVERYWHERE",
     "sessions.store.SESSIONS_OF",
+    "tokens.ending.REMOVE_OF_GRANTS",
     "tokens.ending.REMOVE_OF_USER",
     "tokens.ending.REMOVE_OF_USER_IN",
+    "tokens.ending.REVOKE_OF_GRANTS",
     "tokens.ending.REVOKE_OF_USER",
     "tokens.ending.REVOKE_OF_USER_IN",
     "tokens.store.ANNOUNCE_OF_CLIENT",
