@@ -10,6 +10,7 @@ from keystead.db.tables import session
 from keystead.kernel.problems import Conflict, Forbidden, InvalidParameters, NotFound, Problem, Unauthenticated
 from keystead.kernel.scopes import Role
 from keystead.kernel.secrets import Secret
+from keystead.mail.service import Mailer
 from keystead.sessions.impersonating import SHOWN_FOR
 from keystead.sessions.models import LONGEST_REASON
 from keystead.sessions.rules import LONGEST_ACT
@@ -17,6 +18,7 @@ from tests.accounts.conftest import OpenHouse
 from tests.accounts.house import PASSWORD, House
 from tests.sessions.acting import BROWSER, DESK, REASON, Theatre, open_theatre
 from tests.sessions.entering import at_once
+from tests.support.mail import PostOffice
 
 ENDS = Query(select(session.c.expires_at).where(session.c.id == bindparam("session_id")), int)
 
@@ -375,3 +377,37 @@ async def test_what_is_told_is_the_newest_first_and_of_this_kind_alone(theatre: 
     await theatre.house.db.write(other)
     told = [json.loads(one.detail)["reason"] for one in await theatre.stage.told(theatre.ada)]
     assert told == [f"reason {number}" for number in (6, 5, 4, 3, 2)]
+
+
+async def test_a_letter_tells_the_person_at_once(opened: OpenHouse) -> None:
+    with PostOffice() as post:
+        house = opened(product_name="Acme Keys", public_url="https://auth.example.com", **post.settings)
+        mailer = Mailer(settings=house.settings, clock=house.clock)
+        theatre = await open_theatre(house, mailer)
+        await theatre.act(await theatre.enter())
+        letter = await post.arrived("ada@example.com")
+        await mailer.aclose()
+        assert len(post.all_letters) == 1
+    assert letter.subject == "An operator of Acme Keys acts as you"
+    assert "The operator root of Acme Keys" in letter.shown
+    assert REASON in letter.shown
+    assert letter.link == "https://auth.example.com/settings"
+
+
+async def test_who_may_not_act_causes_no_letter(opened: OpenHouse) -> None:
+    with PostOffice() as post:
+        house = opened(**post.settings)
+        mailer = Mailer(settings=house.settings, clock=house.clock)
+        theatre = await open_theatre(house, mailer)
+        await theatre.operates(theatre.ada, operates=True)
+        await refusal(theatre)
+        await mailer.aclose()
+        assert post.all_letters == []
+
+
+async def test_without_a_mail_server_nothing_is_said_of_a_letter(
+    theatre: Theatre, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO"):
+        await theatre.acting()
+    assert "letter" not in caplog.text

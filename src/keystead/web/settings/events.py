@@ -72,6 +72,7 @@ _SESSIONS: Final = {
     "passkey": "Signed in with a browser, with a passkey.",
     "recovery-code": "Signed in with a browser, with a recovery code.",
     "switch": "Switched to another organization.",
+    "impersonate-end": "Signed in anew after acting as a user.",
     "password-change": "Stayed signed in after a change of the password.",
 }
 
