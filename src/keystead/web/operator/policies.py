@@ -30,7 +30,7 @@ _CONSEQUENCES: Final = {
     "up an authenticator app or a passkey at the next sign-in. Keys and devices go on working.",
     PASSWORD: "Nobody on this installation signs in with a password any more, operators included. Who is signed in "
     "stays so, and should add a passkey under Security before they sign out: without one, nobody comes in again until "
-    "this is turned off.",
+    "this is turned off, here or with keystead admin policy on the host.",
 }
 """What happens to people, by the field that turns it on."""
 _TITLES: Final = {
