@@ -31,6 +31,10 @@ from keystead.wire.origin import check_same_site
 
 _LONGEST: Final = 24
 _HOURS: Final = re.compile("[0-9]{1,3}")
+_NO_HEIR: Final = (
+    "A short-term token makes no other one: it would live for ever by handing itself on. Use an API key, an access "
+    "token or a browser session."
+)
 _TTL: Final[dict[str, Any]] = {
     "name": "ttl",
     "in": "query",
@@ -87,14 +91,21 @@ class AuthTokenRoutes:
         `tokens:create`, it can do what that one can do, but not make another token, and ends with it. A short-term
         token makes no other one. It is valid for `ttl` hours, unless the server's setting is shorter.
         """
+        _check_may_ask(principal)
         if principal.method is Method.SESSION:
             check_same_site(request.headers, self._public_url)
-        elif principal.method is not Method.SHORT_TERM_TOKEN:  # the service says why it makes none
-            check_permission(principal, Permission.MAKE_TOKEN)
         lifetime = 3_600 * _hours(parse_parameters(request.scope["query_string"]).get("ttl"))
         address = caller_of(request.scope).address
         issued = await self._tokens.issue_for(principal, lifetime=lifetime, address=address)
         return JSONResponse(issued.token.reveal(), headers=UNKEPT)
+
+
+def _check_may_ask(principal: Principal) -> None:
+    """Raise CredentialNotAllowed, with what to do instead, or InsufficientScope."""
+    try:
+        check_permission(principal, Permission.MAKE_TOKEN)
+    except CredentialNotAllowed:
+        raise CredentialNotAllowed(_NO_HEIR) from None
 
 
 def _hours(text: str | None) -> int:

@@ -10,17 +10,17 @@ from keystead.audit.service import AuditLog
 from keystead.db import Database, Transaction, UniqueViolation
 from keystead.db.installation import Keys as InstallationKeys
 from keystead.kernel.clock import Clock
-from keystead.kernel.ids import new_id
 from keystead.kernel.principal import Identity, Method, Principal
 from keystead.kernel.problems import Conflict, NotFound
 from keystead.kernel.scopes import Role, Scopes, grantable, stored_scopes
 from keystead.kernel.secrets import is_api_key, keyed_hash
 from keystead.kernel.settings import Settings
 from keystead.keys import leaving, rules, store
+from keystead.keys.apps import Apps
 from keystead.keys.changes import KeyChanges
 from keystead.keys.ending import KeyEndings
 from keystead.keys.making import Actor, KeyMaker, WantedKey
-from keystead.keys.models import ApiKey, App, CreatedKey, EndedKey, FoundKey, KeyHolder
+from keystead.keys.models import ApiKey, CreatedKey, EndedKey, FoundKey, KeyHolder
 from keystead.keys.own import OwnKeys
 from keystead.keys.use import DayOfUse, KeyUse
 from keystead.tokens.service import Tokens
@@ -34,13 +34,12 @@ Known = Callable[[str, str], Identity | None]
 
 _TRIES: Final = 5
 """Random titles that are tried before one counts as taken."""
-_NO_APP: Final = "There is no such app in your organization."
 _NO_KEY: Final = "There is no such API key in this app."
 
 _log = logging.getLogger(__name__)
 
 
-class Keys:
+class Keys(Apps):
     """Apps and API keys. Only a keyed hash and a hint of a key are stored (promise K13)."""
 
     def __init__(
@@ -55,15 +54,13 @@ class Keys:
         tokens: Tokens,
     ) -> None:
         """Make keys for the host of ``settings.public_url``."""
-        self._db = db
-        self._clock = clock
+        self._endings = KeyEndings(tokens=tokens, audit=audit)
+        super().__init__(db=db, clock=clock, audit=audit, endings=self._endings)
         self._key = keys.credentials
         self._prefix = settings.api_key_prefix
         self._revoke_exposed = settings.revoke_exposed_keys
         self._accounts = accounts
-        self._audit = audit
         self._maker = KeyMaker(keys=keys, settings=settings, audit=audit)
-        self._endings = KeyEndings(tokens=tokens, audit=audit)
         self.use = KeyUse(db)
         self.own = OwnKeys(db=db, clock=clock, endings=self._endings)
         self.changes = KeyChanges(db=db, clock=clock, maker=self._maker, endings=self._endings, audit=audit)
@@ -286,64 +283,6 @@ class Keys:
 
         await self._db.write(work)
 
-    # Apps
-
-    async def list_apps(self, principal: Principal) -> list[App]:
-        """Return the apps of the principal's organization, the oldest first."""
-        organization_id = principal.identity.organization_id
-        return await self._db.all(store.APPS_OF_ORGANIZATION, {"organization_id": organization_id})
-
-    async def create_app(self, principal: Principal, name: str, *, address: str | None = None) -> App:
-        """Make an app. Raises InvalidParameters, and Conflict for a name that the organization uses already."""
-        rules.check_name(name, "app_name", "app's name")
-        identity = principal.identity
-        row = self._app_row(identity.organization_id, name, identity.user_id)
-
-        async def work(tx: Transaction) -> App:
-            await tx.run(store.INSERT_APP, row)
-            await self._record_app(tx, "app:create", row, address)
-            return await self._app(tx, identity.organization_id, str(row["id"]))
-
-        try:
-            return await self._db.write(work)
-        except UniqueViolation:
-            raise Conflict("Your organization already has an app with this name. Choose another name.") from None
-
-    async def delete_app(self, principal: Principal, app_id: str, *, address: str | None = None) -> None:
-        """Delete an app with all its keys, in one transaction of as many statements for one key as for thousands.
-
-        Every one of the keys is refused from now on, by every process. Raises NotFound.
-        """
-        identity = principal.identity
-
-        async def work(tx: Transaction) -> None:
-            app = await self._app(tx, identity.organization_id, app_id)
-            keys = await self._endings.delete_of_app(tx, app.id, self._clock.now())
-            await tx.run(store.DELETE_APP, {"app_id": app.id, "organization_id": app.organization_id})
-            await self._audit.record(
-                tx,
-                "app:delete",
-                actor_id=identity.user_id,
-                organization_id=app.organization_id,
-                target=app.id,
-                address=address,
-                name=app.name,
-                keys=keys,
-            )
-
-        await self._db.write(work)
-
-    async def ensure_app(self, tx: Transaction, organization_id: str, name: str, user_id: str) -> str:
-        """Return the id of the organization's app of this name, which is made when it is missing, in ``tx``."""
-        row = self._app_row(organization_id, name, user_id)
-        if await tx.run(store.ENSURE_APP, row):
-            await self._record_app(tx, "app:create", row, None)
-            return str(str(row["id"]))
-        found = await tx.one(store.APP_BY_NAME, {"organization_id": organization_id, "name": name})
-        if found is None:
-            raise NotFound(_NO_APP)
-        return found.id
-
     # Somebody leaves an organization
 
     async def end_keys_of(self, tx: Transaction, user_id: str, organization_id: str) -> int:
@@ -369,40 +308,11 @@ class Keys:
         rules.check_expiry(expires_at, self._clock.now())
         rules.check_scopes(scopes, creator)
 
-    async def _app(self, reader: Database | Transaction, organization_id: str, app_id: str) -> App:
-        """Return an app of the organization; one of another organization looks like none at all. Raises NotFound."""
-        found = await reader.one(store.APP_BY_ID, {"app_id": app_id, "organization_id": organization_id})
-        if found is None:
-            raise NotFound(_NO_APP)
-        return found
-
     async def _ended(
         self, tx: Transaction, event_type: str, key: EndedKey, *, actor_id: str | None, address: str | None
     ) -> None:
         now = self._clock.now()
         await self._endings.ended(tx, event_type, key, actor_id=actor_id, address=address, now=now)
-
-    def _app_row(self, organization_id: str, name: str, user_id: str) -> dict[str, str | int]:
-        return {
-            "id": new_id(),
-            "organization_id": organization_id,
-            "name": name,
-            "created_by": user_id,
-            "created_at": self._clock.now(),
-        }
-
-    async def _record_app(
-        self, tx: Transaction, event_type: str, row: dict[str, str | int], address: str | None
-    ) -> None:
-        await self._audit.record(
-            tx,
-            event_type,
-            actor_id=str(row["created_by"]),
-            organization_id=str(row["organization_id"]),
-            target=str(row["id"]),
-            address=address,
-            name=row["name"],
-        )
 
 
 @lru_cache(maxsize=1_024)

@@ -38,10 +38,6 @@ from keystead.tokens.signing import SigningKey
 from keystead.tokens.signing_keys import SigningKeys
 
 _NO_MEMBER: Final = "You are no longer a member of this organization."
-_NO_HEIR: Final = (
-    "A short-term token makes no other one: it would live for ever by handing itself on. Use an API key, an access "
-    "token or a browser session."
-)
 _MADE_BEFORE: Final = "This token was made before, and was shown then. It is shown only once."
 
 
@@ -152,7 +148,7 @@ class Tokens:
             return await self.issue_derived(maker, lifetime=lifetime, address=address)
         if maker.method is Method.API_KEY:
             return await self.issue_for_key(maker, lifetime=lifetime, address=address)
-        raise CredentialNotAllowed(_NO_HEIR)
+        raise CredentialNotAllowed()
 
     async def _issue(
         self,
