@@ -39,6 +39,7 @@ PEOPLE: Final = (
 _PASSWORDS = Command(update(user).values(password_hash="a password", password_updated_at=1))
 _OPERATOR = Command(update(user).where(user.c.username == "root").values(platform_admin=1))
 _PROVEN = Command(update(session).where(session.c.id == bindparam("session_id")).values(second_factor=1))
+_WITHOUT_PASSWORD = Command(update(session).where(session.c.id == bindparam("session_id")).values(password=0))
 _IDS = Query(select(user.c.id).where(user.c.username == bindparam("username")), str)
 _EVENTS = Query(select(audit_event).order_by(audit_event.c.at, audit_event.c.id), AuditEvent)
 
@@ -100,9 +101,14 @@ class Company:
         identity = await self.identity(name, organization)
         return Principal(identity, Method.SESSION, ROLE_SCOPES[Role(identity.role)], credential_id, None)
 
-    async def operator(self) -> Principal:
+    async def operator(self, credential_id: str = "a session") -> Principal:
         """Return the operator."""
-        return await self.principal("root", "desk")
+        return await self.principal("root", "desk", credential_id)
+
+    async def keyholder(self, name: str, organization: str = "acme") -> Principal:
+        """Return somebody in a session that they began with a passkey."""
+        begun = await self.session(name, passkey=True)
+        return await self.principal(name, organization, begun.session_id)
 
     async def roles(self, organization: str = "acme") -> dict[str, str]:
         """Return the role of every member."""
@@ -116,13 +122,15 @@ class Company:
 
     # Credentials
 
-    async def session(self, name: str, *, second_factor: bool = False) -> SignedIn:
-        """Begin a session in the organization that somebody joined first."""
+    async def session(self, name: str, *, second_factor: bool = False, passkey: bool = False) -> SignedIn:
+        """Begin a session in the organization that somebody joined first, ``passkey``: as with one and no password."""
         begun = await self.house.services.sessions.begin_for(await self.id_of(name), Visit(address=ADDRESS))
         if not isinstance(begun, SignedIn):
             raise LookupError(name)
-        if second_factor:
+        if second_factor or passkey:
             await self.house.db.run(_PROVEN, {"session_id": begun.session_id})
+        if passkey:
+            await self.house.db.run(_WITHOUT_PASSWORD, {"session_id": begun.session_id})
         return begun
 
     async def app(self, name: str = "Reports", owner: str = "ada", organization: str = "acme") -> App:
