@@ -1,6 +1,6 @@
 """Where everything of the OpenID provider is (OpenID Connect Discovery 1.0), and what of it is not offered."""
 
-from typing import Final, NoReturn
+from typing import Final
 
 from fastapi import APIRouter, Response
 from pydantic import Field
@@ -111,6 +111,6 @@ class DiscoveryRoutes:
         headers = {"Cache-Control": f"public, max-age={LONGEST_CACHING}"}
         return Response(self._body, media_type="application/json", headers=headers)
 
-    async def not_offered(self) -> NoReturn:
+    async def not_offered(self) -> Response:
         """Answer 404: people sign in on the page for devices, and no client sends them anywhere."""
         raise NotFound(_NO_REDIRECTS)
