@@ -179,12 +179,13 @@ async def test_a_session_of_somebody_else_stays_until_the_second_factor_is_shown
 # Over JSON
 
 
-async def test_programs_are_sent_to_a_browser_where_a_password_is_not_enough(guest: Guest, app: App) -> None:
+async def test_programs_are_told_where_to_go_on_where_a_password_is_not_enough(guest: Guest, app: App) -> None:
     body = {"username": "ada", "password": PASSWORD}
     answer = await guest.node.http.post("/api/sso/password/login", json=body, headers={"Origin": PUBLIC_URL})
     assert (answer.status_code, answer.json()["code"]) == (403, "second_factor_required")
     assert "in a browser" in answer.json()["detail"]
-    assert "set-cookie" not in answer.headers
+    assert "/api/sso/mfa/login" in answer.json()["detail"]
+    assert [line.partition("=")[0] for line in answer.headers.get_list("set-cookie")] == ["cloud.mfa"]
     assert app.code not in answer.text
 
 
