@@ -66,7 +66,9 @@ def test_somebody_who_has_lost_everything_is_let_in_again(tmp_path: Path) -> Non
             add_authenticator(server, ada)
             with pytest.raises(BrowserError, match="no session"):  # the code is asked for, and the phone is gone
                 browser.sign_in(ADA.username, ADA.password)
+            assert urlsplit(thief.get("/settings").url).path == "/settings"
             path = link_of(server, "recover", "--user", ADA.username)
+            assert urlsplit(thief.get("/settings").url).path == "/sign-in"  # before there is a new password
             choose(browser, path, NEW)
             browser.sign_in(ADA.username, NEW)
             assert "ada" in browser.get("/settings").words

@@ -100,16 +100,20 @@ async def test_no_link_is_made_for_a_disabled_user(here: Node) -> None:
     assert "reset-link" not in (await root.get(path)).source
 
 
-async def test_second_factors_are_removed_for_somebody_who_lost_them(here: Node) -> None:
+async def test_second_factors_are_removed_for_somebody_who_lost_them_and_is_signed_out_everywhere(here: Node) -> None:
     root, path = await operator(here), f"{USERS}/{here.house.bob.id}"
+    bob = await visit(here, "bob")
+    key = (await here.house.services.keys.create_key_for_user("bob", "laptop")).secret.reveal()
     assert "second-factors" not in (await root.get(path)).source
     factors, clock = here.house.services.factors, here.house.clock
     new = factors.new_totp(here.house.bob.id, "bob")
     code = TOTP(new.secret.reveal()).at(clock.now())
     await factors.add_totp(here.house.bob.id, new.sealed, code, address=ADDRESS)
     assert "Second factor An authenticator app" in (await root.get(path)).words
+    assert [await here.check(key), await here.check_session(bob.cookie)] == [200, 200]
     page = await root.confirm(f"{path}/second-factors/remove")
-    assert "The second factors are removed." in page.words
+    assert "The second factors are removed, and the person is signed out everywhere." in page.words
+    assert [await here.check(key), await here.check_session(bob.cookie)] == [200, 401]
     (event,) = await here.house.events("second-factor:remove-all")
     root_id = (await here.house.services.accounts.first_identity("root")).user_id
     assert (event.target, event.actor_id) == (here.house.bob.id, root_id)
