@@ -1,10 +1,10 @@
-"""An organization's policy says how long its new API keys live at most (promises K7, K8)."""
+"""Policies of an organization and of the platform say how long new API keys live at most (promises K7, K8)."""
 
 import pytest
-from sqlalchemy import bindparam, update
+from sqlalchemy import bindparam, delete, update
 
-from keystead.db import Command
-from keystead.db.tables import organization
+from keystead.db import Command, insert_into
+from keystead.db.tables import NO_POLICIES, organization, platform_policy
 from keystead.kernel.problems import InvalidParameters
 from keystead.keys.models import LONGEST_LIFE
 from tests.keys.house import House
@@ -14,6 +14,15 @@ CAP = 90 * DAY
 SET = Command(
     update(organization).where(organization.c.name == bindparam("named")).values(longest_key_life=bindparam("life"))
 )
+
+
+FORGET = Command(delete(platform_policy))
+SET_PLATFORM = Command(insert_into(platform_policy))
+
+
+async def cap_platform(house: House, life: int | None) -> None:
+    await house.db.run(FORGET, {})
+    await house.db.run(SET_PLATFORM, {"id": 1, **NO_POLICIES, "longest_key_life": life})
 
 
 async def cap(house: House, life: int | None = CAP, named: str = "acme") -> None:
@@ -104,3 +113,47 @@ async def test_keys_that_were_there_before_live_on_as_they_were_made(house: Hous
     house.clock.advance(30 * DAY)
     found = [await house.keys.find(key.secret.reveal()) for key in (forever, long)]
     assert [one.expires_at for one in found if one] == [None, long.record.expires_at]
+
+
+@pytest.mark.parametrize(
+    ("of_organization", "of_platform", "longest"),
+    [(None, CAP, CAP), (CAP, None, CAP), (CAP, DAY, DAY), (DAY, CAP, DAY), (CAP, CAP, CAP), (None, None, None)],
+)
+async def test_the_stricter_policy_counts_in_every_way_in_which_a_key_is_made(
+    house: House, of_organization: int | None, of_platform: int | None, longest: int | None
+) -> None:
+    app, bob, now = await house.app(), await house.principal("bob"), house.clock.now()
+    old = await house.key(app, "bob")
+    await cap(house, of_organization)
+    await cap_platform(house, of_platform)
+    ends = None if longest is None else now + longest
+    assert await house.keys.own.longest_life(bob.identity) == longest
+    made = [
+        await house.keys.create_key(bob, app.id, "program", or_longest=True),
+        await house.keys.create_key_for_user("bob", "operator"),
+        (await house.keys.changes.rotate(bob, app.id, old.record.id, 0)).made,
+    ]
+    if longest is not None:
+        made += [
+            await house.keys.create_key(bob, None, "page", expires_at=now + longest),
+            await house.keys.create_own_key(bob, "program 2", lives_for=longest, scopes=frozenset()),
+        ]
+    assert {one.record.expires_at for one in made} == {ends}
+    if longest is None:
+        return
+    for too_long in ({}, {"lives_for": longest + 1}, {"expires_at": now + longest + 1}):
+        with pytest.raises(InvalidParameters, match="at most"):
+            await house.key(app, "bob", **too_long)
+    for life in (None, longest + 1):
+        with pytest.raises(InvalidParameters, match="at most"):
+            await house.keys.create_own_key(bob, "too long", lives_for=life, scopes=frozenset())
+    with pytest.raises(InvalidParameters, match="at most"):
+        await house.keys.create_key_for_user("bob", "too long", expires_at=now + longest + 1)
+
+
+async def test_the_policy_of_the_platform_concerns_every_organization(house: House) -> None:
+    app, evil = await house.app(), await house.app("eve", "Secrets")
+    await cap_platform(house, DAY)
+    for one, who in ((app, "bob"), (evil, "eve")):
+        with pytest.raises(InvalidParameters, match="at most 1 day"):
+            await house.key(one, who)
