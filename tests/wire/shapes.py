@@ -10,6 +10,7 @@ import httpx
 
 OAUTH_TEXT = re.compile(r"[\x20-\x21\x23-\x5b\x5d-\x7e]*\Z")
 """The characters of ``error_description`` (RFC 6749, section 5.2)."""
+OPENID_ENDPOINTS = {f"/api/oidc/{name}" for name in ("device_authorization", "token", "revoke", "introspect")}
 PLACES = {"cookie", "header", "path", "query"}
 
 
@@ -28,7 +29,10 @@ def check_refusal(answer: httpx.Response) -> None:
     if answer.request.method == "HEAD":
         return
     body = answer.json()
-    if path.startswith("/getServiceKeys/"):
+    if path in OPENID_ENDPOINTS:
+        assert media_type == "application/json"
+        check_openid(body, answer.text, answer.status_code)
+    elif path.startswith("/getServiceKeys/"):
         assert media_type == "application/json"
         check_oauth(body, answer.text)
     elif path.startswith("/account/"):
@@ -46,6 +50,15 @@ def check_oauth(body: Any, text: str) -> None:
     assert re.fullmatch(r"[a-z_]+", body["error"])
     assert OAUTH_TEXT.match(body["error_description"])
     assert body["error_description"]
+
+
+def check_openid(body: Any, text: str, status: int) -> None:
+    """Assert what is an OAuth error and a problem at once: both parsers of existing clients read it."""
+    assert text == json.dumps(body, separators=(",", ":"), ensure_ascii=False)
+    assert re.fullmatch(r"[a-z_]+", body["error"])
+    assert body["error_description"]
+    assert OAUTH_TEXT.match(body["error_description"])
+    check_union({**body, "error": True}, status)
 
 
 def check_account(body: Any) -> None:
