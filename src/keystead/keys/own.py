@@ -77,8 +77,11 @@ async def _named(tx: Transaction, identity: Identity, name: str) -> list[EndedKe
     """Return the key of a person with this id, or else up to two with this title."""
     if not rules.is_name(name):
         return []  # neither an id nor a title, and perhaps not even text that a database takes
-    by_id = await tx.one(store.OWN_KEY, {**_mine(identity), "key_id": name})
-    return [by_id] if by_id is not None else await tx.all(store.OWN_KEYS_TITLED, {**_mine(identity), "title": name})
+    mine = _mine(identity)
+    by_id = await tx.one(store.OWNED_KEY, {"key_id": name})
+    if by_id is not None and {"user_id": by_id.user_id, "organization_id": by_id.organization_id} == mine:
+        return [by_id]
+    return await tx.all(store.OWN_KEYS_TITLED, {**mine, "title": name})
 
 
 def _mine(identity: Identity) -> dict[str, str]:

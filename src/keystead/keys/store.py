@@ -137,12 +137,18 @@ REPLACE_KEY: Final = Command(
 )
 
 _ENDED = (api_key.c.id, api_key.c.organization_id, api_key.c.user_id)
-_OWN = select(*_ENDED).where(
-    api_key.c.user_id == bindparam("user_id"), api_key.c.organization_id == bindparam("organization_id")
-)
-OWN_KEY: Final = Query(_OWN.where(api_key.c.id == bindparam("key_id")), EndedKey)
+OWNED_KEY: Final = Query(select(*_ENDED).where(api_key.c.id == bindparam("key_id")), EndedKey)
 # Two at most: whoever looks for one is told that there are several.
-OWN_KEYS_TITLED: Final = Query(_OWN.where(api_key.c.title == bindparam("title")).limit(2), EndedKey)
+OWN_KEYS_TITLED: Final = Query(
+    select(*_ENDED)
+    .where(
+        api_key.c.user_id == bindparam("user_id"),
+        api_key.c.organization_id == bindparam("organization_id"),
+        api_key.c.title == bindparam("title"),
+    )
+    .limit(2),
+    EndedKey,
+)
 DELETE_KEY: Final = Query(delete(api_key).where(api_key.c.id == bindparam("key_id")).returning(*_ENDED), EndedKey)
 DELETE_KEY_BY_HASH: Final = Query(
     delete(api_key).where(api_key.c.secret_hash == bindparam("secret_hash")).returning(*_ENDED), EndedKey

@@ -38,16 +38,15 @@ async def end_of_key(tx: Transaction, maker: Principal, now: int) -> int | None:
     Conflict when too many tokens were made with it.
     """
     identity, key = maker.identity, {"api_key_id": maker.credential_id, "now": now}
-    holder = {"user_id": identity.user_id, "organization_id": identity.organization_id}
-    ends = await tx.one(store.END_OF_KEY, {**key, **holder})
-    if ends is None:
+    found = await tx.one(store.END_OF_KEY, key)
+    if found is None or (found.user_id, found.organization_id) != (identity.user_id, identity.organization_id):
         raise Unauthenticated("This API key has ended. Use another one.")
     if (await tx.one(store.COUNT_OF_KEY, {**key, "most": MOST_OF_A_KEY}) or 0) >= MOST_OF_A_KEY:
         raise Conflict(
             f"This API key made {MOST_OF_A_KEY} short-term tokens that have not expired. It makes no more for now: use "
             "the last one until it expires, or the key itself."
         )
-    return ends.expires_at
+    return found.expires_at
 
 
 async def end_of_grant(tx: Transaction, maker: Principal, now: int) -> int:

@@ -58,8 +58,10 @@ class ShortTermHolder(Identity):
 
 @dataclass(frozen=True, slots=True)
 class EndOfKey:
-    """The Unix second at which an API key ends, None for one that does not expire."""
+    """In whose name an API key acts, and the Unix second at which it ends, None for one that does not expire."""
 
+    user_id: str
+    organization_id: str
     expires_at: int | None
 
 

@@ -164,10 +164,8 @@ REMOVE_OF_CLIENT = Command(delete(short_term_token).where(_of_client))
 # And what an API key asked for ends with the key.
 
 END_OF_KEY = Query(
-    select(api_key.c.expires_at).where(
+    select(api_key.c.user_id, api_key.c.organization_id, api_key.c.expires_at).where(
         api_key.c.id == bindparam("api_key_id"),
-        api_key.c.user_id == bindparam("user_id"),
-        api_key.c.organization_id == bindparam("organization_id"),
         or_(api_key.c.expires_at.is_(None), api_key.c.expires_at > bindparam("now")),
     ),
     EndOfKey,
