@@ -29,6 +29,7 @@ READS_ALL: Final = {
     "db.installation.RESEAL",
     "oauth.switching.APPROVED_CLIENTS",  # operators look at them, and there are a thousand at most
     "oauth.switching.SWITCHED_OFF",
+    "sessions.ending.END_ALL_WITH_PASSWORD_ALONE",  # an operator's, seldom, and it concerns most sessions
 }
 ANSWERS_A_LIST: Final = {
     "accounts.store.MEMBERSHIPS_OF",
