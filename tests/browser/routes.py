@@ -64,6 +64,7 @@ VALUES: Final[dict[str, tuple[Callable[[Site], str], ...]]] = {
     ),
     f"{_OPERATOR}/organizations/{{organization}}/invite": (_ORGANIZATION,),
     f"{_OPERATOR}/users/{{user}}": (_EVE,),
+    f"{_OPERATOR}/users/{{user}}/act-as": (_EVE,),
     f"{_OPERATOR}/users/{{user}}/disable": (_EVE,),
     f"{_OPERATOR}/users/{{user}}/enable": (_EVE,),
     f"{_OPERATOR}/users/{{user}}/reset-link": (_EVE,),

@@ -21,6 +21,7 @@ DEVICE: Final = "/getServiceKeys/device"
 SECURITY: Final = "/settings/security"
 ORGANIZATION: Final = "/settings/organization"
 OPERATOR: Final = "/settings/operator"
+_ACTING: Final = "acting"
 
 
 @dataclass
@@ -35,6 +36,7 @@ class Studio:
     applications: list[Application]
     cookies: dict[str, str] = field(default_factory=dict)
     links: dict[str, str] = field(default_factory=dict)
+    told: set[str] = field(default_factory=set)
 
     def fill(self, path: str) -> str:
         """Return a path with the ids of people, apps and keys in the place of their names in braces."""
@@ -49,9 +51,17 @@ class Studio:
                 return begun.secret.reveal()
 
             self.cookies[person.username] = with_services(self.house.data, self.origin, begin, self.clock)
+        self.hold(profile, self.cookies[person.username])
+
+    def hold(self, profile: Profile, cookie: str) -> None:
+        """Give a profile a session."""
         profile.context.add_cookies(
-            [{"name": "cloud.sso", "value": self.cookies[person.username], "url": self.origin, "secure": True}]
+            [{"name": "cloud.sso", "value": cookie, "url": self.origin, "secure": True, "httpOnly": True}]
         )
+
+    def held(self, profile: Profile) -> str:
+        """Return the session that a profile has."""
+        return next(one["value"] for one in profile.context.cookies() if one["name"] == "cloud.sso")
 
 
 Scene = Callable[[Studio, Profile], None]
@@ -176,6 +186,31 @@ def _key_made(studio: Studio, profile: Profile) -> None:
     profile.press("Create the API key")
 
 
+def _acting(studio: Studio, profile: Profile) -> None:
+    """Act as bob, and stay so until the pictures of that are taken: the operator's own session waits meanwhile."""
+    if _ACTING in studio.cookies:
+        studio.hold(profile, studio.cookies[_ACTING])
+        profile.go("/settings")
+        return
+    studio.let_in(profile, ADA)
+    profile.go(studio.fill(f"{OPERATOR}/users/{{bob}}/act-as"))
+    profile.fill("Why do you do this?", "Request 4711: the keys are gone")
+    profile.press("Act as this person")
+    studio.cookies[_ACTING] = studio.held(profile)
+
+
+def _acted_as(studio: Studio, profile: Profile) -> None:
+    """Let the operator stop, and bob look."""
+    if BOB.username not in studio.told:
+        _acting(studio, profile)
+        profile.press("Stop")
+        studio.cookies[ADA.username] = studio.held(profile)
+        del studio.cookies[_ACTING]
+        studio.told.add(BOB.username)
+        profile.context.clear_cookies()
+    page("/settings", BOB)(studio, profile)
+
+
 def _busy_hour(studio: Studio, profile: Profile) -> None:
     """Let the last hour have been as busy as hours are, the first time that somebody asks."""
     studio.let_in(profile, ADA)
@@ -221,6 +256,7 @@ SCENES: Final[dict[str, Scene]] = {
     "operator-users": page(f"{OPERATOR}/users"),
     "operator-user": page(f"{OPERATOR}/users/{{ada}}"),
     "operator-policies": page(f"{OPERATOR}/policies"),
+    "operator-act-as": page(f"{OPERATOR}/users/{{bob}}/act-as"),
     "operator-clients": page(f"{OPERATOR}/clients"),
     "operator-signing-keys": page(f"{OPERATOR}/signing-keys"),
     "problem": page(f"{ORGANIZATION}/members", BOB),
@@ -240,6 +276,8 @@ SCENES: Final[dict[str, Scene]] = {
         letter_asked_for("/sign-up", "fenja@example.net", "Send the letter"), "fenja@example.net"
     ),
     "invitation": by_letter(letter_asked_for(f"{ORGANIZATION}/members", EVE.email, "Invite", ADA), EVE.email, EVE),
+    "acting": _acting,
+    "overview-acted-as": _acted_as,
     "sign-in-enrol": _enrol,
     "operator-health": _busy_hour,
 }

@@ -64,6 +64,7 @@ async def test_the_page_of_a_user_leads_to_the_question_and_that_to_what_the_per
     page = await bob.get("/settings")
     assert BANNER.format("bob") in page.words
     assert "User name bob" in page.words
+    assert "This browser" not in page.words  # nothing that one does makes it last longer
     assert await here.check_session(root.cookie) == 401
 
 

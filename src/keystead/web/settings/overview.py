@@ -128,8 +128,6 @@ class OverviewPages:
     async def show(self, request: Request) -> Response:
         """Show the overview."""
         visitor = self._frames.visitor(request)
-        if isinstance(visitor, Response):
-            return visitor
         identity, now = visitor.principal.identity, self._frames.now()
         memberships = await self._frames.memberships(visitor)
         keys = await self._keys.own.all(identity)
@@ -196,7 +194,8 @@ def _ending(
         for device in devices
         if now < device.expires_at <= now + SOON
     ]
-    session_ends = visitor.principal.expires_at
+    # Whoever acts as the person is told so above; no use of theirs makes that session longer.
+    session_ends = None if visitor.principal.impersonator else visitor.principal.expires_at
     if session_ends is not None and session_ends <= now + SOON:
         url = f"{SETTINGS}/sessions"
         lines.append(
