@@ -11,14 +11,14 @@ from keystead.activate.shapes import ABSENT, UNKEPT, Shape, iso
 from keystead.kernel.ids import is_id
 from keystead.kernel.permissions import Permission
 from keystead.kernel.principal import Principal
-from keystead.kernel.problems import CrossSite, InsufficientScope, NotFound
+from keystead.kernel.problems import CrossSite, Impersonating, InsufficientScope, NotFound
 from keystead.oauth.connected import ConnectedDevice, ConnectedDevices
 from keystead.wire.access import allow
 from keystead.wire.caller import caller_of
 from keystead.wire.documented import NO_STORE, documented
 
 PATH: Final = "/api/oidc/connected-apps"
-_ENDS: Final = (*KNOWN, InsufficientScope, CrossSite, NotFound)
+_ENDS: Final = (*KNOWN, InsufficientScope, CrossSite, Impersonating, NotFound)
 _TIME: Final[dict[str, Any]] = {"format": "date-time"}
 
 _ClientId = Annotated[str, Path(description="The client id of an application that you signed in with.")]

@@ -13,6 +13,7 @@ from keystead.kernel.problems import (
     CredentialNotAllowed,
     CrossSite,
     Forbidden,
+    Impersonating,
     InsufficientScope,
     InvalidParameters,
     NotFound,
@@ -28,7 +29,7 @@ PATH: Final = "/api/organizations/{organization}/users/{user}/login-sessions"
 PW_CLI: Final = "pw-cli"
 """The client id of the command line that this API's clients know by name."""
 _TIME: Final[dict[str, Any]] = {"format": "date-time"}
-_ENDS: Final = (*KNOWN, CredentialNotAllowed, CrossSite, Forbidden, NotFound)
+_ENDS: Final = (*KNOWN, CredentialNotAllowed, CrossSite, Impersonating, Forbidden, NotFound)
 
 _Organization = Annotated[str, Path(description="The organization's name.")]
 _User = Annotated[str, Path(description="The user name of one of its members, or your own.")]

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import httpx
+
 from keystead.app import Services
 from keystead.kernel.principal import Method, Principal
 from keystead.kernel.scopes import ROLE_SCOPES, Role, parse_scopes
@@ -13,7 +15,7 @@ from tests.interop.activate import sdk
 from tests.interop.activate.sdk import Sdk
 from tests.support import issued
 from tests.support.browser import Browser
-from tests.support.device import DeviceClient, OAuthError, Tokens
+from tests.support.device import DEVICE_GRANT, DeviceClient, OAuthError, Tokens
 from tests.support.server import KeysteadServer, Person
 
 
@@ -60,6 +62,21 @@ def device(server: KeysteadServer, person: Person, name: str = "stock-client", s
         tokens = client.poll_until_decided(authorization)
         browser.sign_out()
         return Signed(client.client_id, tokens)
+
+
+def pw_cli(server: KeysteadServer, person: Person, device_name: str, scope: str = "openid devices:read") -> Signed:
+    """Sign a device in as the pw command line does, under a name, and sign out of the browser."""
+    form = {"client_id": "pw-cli", "device_name": device_name, "scope": scope}
+    with Browser(server.url) as browser, httpx.Client(base_url=server.url, trust_env=False) as http:
+        codes = http.post("/api/oidc/device_authorization", data=form).raise_for_status().json()
+        issued.note(codes["device_code"], codes["user_code"])
+        browser.sign_in(person.username, person.password)
+        browser.approve(codes["verification_uri_complete"])
+        browser.sign_out()
+        asked = {"grant_type": DEVICE_GRANT, "client_id": "pw-cli", "device_code": codes["device_code"]}
+        body = http.post("/api/oidc/token", data=asked).raise_for_status().json()
+    issued.note(body["access_token"], body["refresh_token"])
+    return Signed("pw-cli", Tokens(body["access_token"], body["refresh_token"], body["expires_in"], body))
 
 
 def refreshed(server: KeysteadServer, signed: Signed) -> str:

@@ -19,7 +19,7 @@ from keystead.kernel.principal import Method, Principal
 from keystead.kernel.scopes import ALL_SCOPES
 from tests.gate.serving import in_process
 from tests.interop.activate import sdk
-from tests.interop.activate.crowd import device, join, key_with, refreshed, signed_in
+from tests.interop.activate.crowd import device, join, key_with, pw_cli, refreshed, signed_in
 from tests.interop.activate.sdk import Sdk
 from tests.support.server import KeysteadServer
 
@@ -94,6 +94,28 @@ def test_the_device_that_asks_is_marked(server: KeysteadServer, bearers: list[Sd
     bearers += [sdk.with_token(server.url, one.tokens.access_token) for one in held]
     marked = [[one.current for one in devices_of(apps_of(client)[0])] for client in bearers]
     assert marked == [[True, False], [False, True]]
+
+
+def test_a_device_that_told_its_name_is_called_by_it_and_its_token_ends_with_it_at_once(
+    server: KeysteadServer, bearers: list[Sdk]
+) -> None:
+    kim = join(server, "kim")
+    held = [pw_cli(server, kim, name) for name in ("kim's laptop", "kim's desk")]
+    bearers += [sdk.with_token(server.url, one.tokens.access_token) for one in held]
+    (app,) = apps_of(bearers[1])
+    assert (app.client_id, app.name) == ("pw-cli", "pw CLI")
+    laptop, desk = devices_of(app)
+    assert [(one.device_name, one.current) for one in (laptop, desk)] == [
+        ("kim's laptop", False),
+        ("kim's desk", True),
+    ]
+    with signed_in(server, kim) as (client,):
+        sdk.good(signing_out, client, "pw-cli", laptop.id)
+        assert sdk.bad(listing, bearers[0], 401).code == "unauthenticated"
+        assert [one.id for one in devices_of(apps_of(bearers[1])[0])] == [desk.id]
+        sdk.good(disconnecting, client, "pw-cli")
+        assert sdk.bad(listing, bearers[1], 401).code == "unauthenticated"
+        assert apps_of(client) == []
 
 
 def test_an_application_that_an_operator_switched_off_says_so_and_its_devices_stay(server: KeysteadServer) -> None:

@@ -11,13 +11,14 @@ from parallelworks_client.api.login_sessions import list_user_login_sessions as 
 from parallelworks_client.api.login_sessions import revoke_user_login_session as ending_one
 from parallelworks_client.api.login_sessions import revoke_user_login_sessions as ending_all
 from parallelworks_client.models.login_session_response import LoginSessionResponse
+from parallelworks_client.models.login_session_response_client import LoginSessionResponseClient
 from parallelworks_client.models.revoke_login_session_option import RevokeLoginSessionOption
 from parallelworks_client.types import UNSET
 
 from keystead.kernel.ids import new_id
 from tests.interop.activate import sdk
 from tests.interop.activate.conftest import ROOT
-from tests.interop.activate.crowd import device, join, key_with, refreshed, signed_in
+from tests.interop.activate.crowd import Signed, device, join, key_with, pw_cli, refreshed, signed_in
 from tests.interop.activate.sdk import Sdk
 from tests.support.server import ADA, BOB, KeysteadServer, Person
 
@@ -55,6 +56,11 @@ def listed(client: Sdk, user: str, organization: str = "acme") -> list[LoginSess
 
 def is_in(client: Sdk) -> bool:
     return get_whoami.sync_detailed(client=client).status_code == 200
+
+
+def refreshed_at_oidc(server: KeysteadServer, held: Signed) -> int:
+    form = {"grant_type": "refresh_token", "client_id": "pw-cli", "refresh_token": held.tokens.refresh_token}
+    return httpx.post(f"{server.url}/api/oidc/token", data=form, trust_env=False).status_code
 
 
 # Seeing
@@ -121,6 +127,26 @@ def test_who_leads_sees_everybodys_sessions_and_devices_and_nobodys_address(
             assert held.created_at <= browser.created_at
             assert isinstance(held.expires_at, datetime)
     assert [one.ip_address for one in listed(alan, "ada")] == [UNSET] * len(listed(ada, "ada"))
+
+
+def test_a_device_of_the_pw_command_line_is_marked_and_its_tokens_end_with_it_at_once(
+    server: KeysteadServer, alan: Sdk
+) -> None:
+    leo = join(server, "leo")
+    held = [pw_cli(server, leo, name) for name in ("leo's laptop", "leo's desk")]
+    clients = [sdk.with_token(server.url, one.tokens.access_token) for one in held]
+    with sdk.closing(*clients):
+        assert [is_in(one) for one in clients] == [True, True]
+        seen = listed(alan, "leo")
+        assert [(one.device_name, one.client) for one in seen] == [
+            ("leo's laptop", LoginSessionResponseClient.PW_CLI),
+            ("leo's desk", LoginSessionResponseClient.PW_CLI),
+        ]
+        sdk.good(ending_one, alan, "acme", "leo", seen[0].id)
+        assert [is_in(one) for one in clients] == [False, True]
+        sdk.good(ending_all, alan, "acme", "leo")
+        assert [is_in(one) for one in clients] == [False, False]
+    assert [refreshed_at_oidc(server, one) for one in held] == [400, 400]
 
 
 def test_an_operator_sees_everybody_of_every_organization(server: KeysteadServer, crowd: Crowd, root: Sdk) -> None:
