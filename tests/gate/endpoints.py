@@ -125,7 +125,7 @@ def _described(one: Endpoint, documents: list[tuple[str, dict[str, Any]]]) -> En
         if operation is not None and one.path.startswith(prefix):
             content = operation.get("requestBody", {}).get("content", {})
             for media, said in content.items():
-                return replace(one, reads=media, members=tuple(_schema(said["schema"], document)["properties"]))
+                return replace(one, reads=media, members=tuple(_schema(said["schema"], document).get("properties", ())))
     return one
 
 
