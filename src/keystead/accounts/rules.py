@@ -72,6 +72,11 @@ def normal_name(typed: str) -> str:
     return normalize("NFC", typed).strip().lower()
 
 
+def searched_name(typed: str) -> str:
+    """Return the same as something to search for: without a NUL, which no stored name holds and no database takes."""
+    return normal_name(typed).replace("\x00", "\N{REPLACEMENT CHARACTER}")
+
+
 def normal_password(password: Secret) -> Secret:
     """Return a password in Unicode's form NFC (RFC 8265, section 4.2).
 

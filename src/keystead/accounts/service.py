@@ -8,7 +8,7 @@ from keystead.accounts.rules import (
     check_email,
     check_name,
     check_new_password,
-    normal_name,
+    searched_name,
     slug_of,
 )
 from keystead.accounts.store import (
@@ -226,11 +226,11 @@ class Accounts:
 
     def normal_name(self, typed: str) -> str:
         """Return a user name or e-mail address, as somebody typed it, in the form in which it is stored."""
-        return normal_name(typed)
+        return searched_name(typed)
 
     async def user_by_name(self, typed: str) -> User | None:
         """Return the user with this user name or e-mail address, as somebody typed it, or None."""
-        name = normal_name(typed)
+        name = searched_name(typed)
         if "@" in name:
             return await self._db.one(USER_BY_EMAIL, {"email": name})
         return await self._db.one(USER_BY_USERNAME, {"username": name})

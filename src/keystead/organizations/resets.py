@@ -27,7 +27,8 @@ class Resets(Desk):
         if organization != identity.organization and not operates:
             raise NotFound(_NO_MEMBER)
         actor = None if operates else await self._leading(tx, principal)
-        wanted = {"named": organization, "username": self._accounts.normal_name(username)}
+        named = self._accounts.normal_name(organization)
+        wanted = {"named": named, "username": self._accounts.normal_name(username)}
         account = await tx.one(store.ACCOUNT_IN, wanted)
         if account is None:
             raise NotFound(_NO_MEMBER)
