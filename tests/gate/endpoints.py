@@ -88,7 +88,7 @@ def _walk(routes: Iterable[BaseRoute], prefix: str) -> Iterator[Endpoint]:
             page = is_page(route)
             for method in sorted((route.methods or {"GET"}) - {"HEAD"}):
                 members = _fields_of(route.endpoint) if page and method == "POST" else ()
-                yield Endpoint(method, prefix + route.path, FORM if members else "", members, guarded, page)
+                yield Endpoint(method, prefix + route.path_format, FORM if members else "", members, guarded, page)
         else:  # FastAPI keeps the routers that were included as they are
             yield from _walk(route.original_router.routes, prefix)  # type: ignore[attr-defined]
 

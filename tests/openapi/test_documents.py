@@ -266,7 +266,7 @@ def routes(found: Iterable[BaseRoute], before: str = "") -> Iterator[str]:
         else:
             assert isinstance(route, Route), f"a kind of route that this test does not know: {route}"
             if not is_page(route):
-                yield from (f"{method} {before}{route.path}" for method in (route.methods or set()) - {"HEAD"})
+                yield from (f"{method} {before}{route.path_format}" for method in (route.methods or set()) - {"HEAD"})
 
 
 def test_every_route_is_in_a_document_or_is_a_page_for_people(documents: dict[str, Any], tmp_path: Path) -> None:

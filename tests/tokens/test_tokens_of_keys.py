@@ -133,7 +133,8 @@ async def test_when_its_owner_is_demoted_a_token_can_do_only_what_the_new_role_a
     after, again = await site.who(issued.token.reveal()), await site.issue(key)
     assert before is not None
     assert after is not None
-    assert (before.scopes - after.scopes, after.scopes) == ({Scope.APPS_CREATE, Scope.BALANCE_ADD}, SCOPES)
+    assert before.scopes - after.scopes == {Scope.APPS_CREATE, Scope.BALANCE_ADD}
+    assert after.scopes == SCOPES
     assert claims_of(again)["scope"] == "keys:read keys:delete tokens:delete"
 
 
@@ -261,7 +262,7 @@ async def test_ending_a_key_takes_as_many_statements_for_one_token_as_for_fifty(
     opened: OpenInstallation, how: str
 ) -> None:
     site = site_of(opened())
-    counts = []
+    counts: list[int] = []
     for number in (1, 50):
         if counts and how in {"its owner was removed", "taken over"}:
             bob, acme = site.house.bob.id, site.house.acme
