@@ -78,8 +78,10 @@ HOSTILE_BODIES: dict[str, bytes] = {
 }
 WELL = {"amount_cents": 500, "platform": {}, "expires_in": 60, "overlap_seconds": 0}
 """Values that fit, where a text does not."""
-FITS = {("expires_in", "null")}
+FITS = {("expires_in", "null"), ("includeResources", "null"), ("includeResources", "true")}
 """What is right after all: null says the same as leaving it out."""
+MAY_BE_EMPTY = {"DELETE /api/organizations/{organization}/users/{user}/login-sessions"}
+"""Where the whole body may be left out."""
 PAGE_REFUSES = {400, 403, 404, 405, 422}
 """What a page answers to such a path; its forms are sent without their token."""
 ROOT = Person("root", "a gardener under every hill", "root@example.com", "owner")
@@ -277,6 +279,8 @@ def test_no_body_that_is_not_an_object_is_read(
     for one in readers:
         if one.reads == JSON:
             for what, content in HOSTILE_BODIES.items():
+                if not content and str(one) in MAY_BE_EMPTY:
+                    continue
                 for headers in ({}, {"Content-Encoding": "gzip"}, {"Content-Type": "application/json; charset=utf-16"}):
                     sent = {"Content-Type": JSON, **headers, **credential(one, ring)}
                     answer = send(http, one, ids, content, sent)
