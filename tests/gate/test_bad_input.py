@@ -85,8 +85,11 @@ MAY_BE_EMPTY = {"DELETE /api/organizations/{organization}/users/{user}/login-ses
 PAGE_REFUSES = {400, 403, 404, 405, 422}
 """What a page answers to such a path; its forms are sent without their token."""
 ROOT = Person("root", "a gardener under every hill", "root@example.com", "owner")
-MAY_SUCCEED = {"/getServiceKeys/register"}
-"""Registering stores nothing, so it may take what another endpoint has to refuse."""
+MAY_SUCCEED = {"/getServiceKeys/register", "/api/sso/password/reset"}
+"""Registering stores nothing, so it may take what another endpoint has to refuse. Asking for a new password says the
+same of every name."""
+ALSO_READ = {("/api/sso/mfa/login", "application/octet-stream")}
+"""Another media type in which a body is read: the SDK sends JSON as octets."""
 
 
 @pytest.fixture(scope="module")
@@ -226,6 +229,8 @@ def test_a_media_type_that_is_not_read_is_415(
         # FastAPI documents a body that it does not read as one whose values do not fit.
         allowed = {415, 422} if one.path.startswith("/account/") else {415}
         for media_type in [*wrong, "application/x-www-form-urlencoded" if one.reads == JSON else JSON]:
+            if (one.path, media_type) in ALSO_READ:
+                continue
             headers = {"Content-Type": media_type} if media_type else {}
             answer = send(http, one, ids, b"a=b", {**headers, **credential(one, ring)})
             check(answer, one, media_type, allowed)
