@@ -93,7 +93,8 @@ def add_secured(server: KeysteadServer, name: str, *, app: bool = True, passkey:
     person, phone = add_person(server, name), Authenticator(server.url)
 
     async def work(services: Services) -> Secured:
-        factors, secret, codes = services.factors, "A" * 32, []
+        factors, secret = services.factors, "A" * 32
+        codes: list[Secret] = []
         user = await services.accounts.user_by_name(name)
         if user is None:
             raise LookupError(name)

@@ -103,7 +103,7 @@ def session_of(server: KeysteadServer, person: Person) -> Sdk:
 
 
 def status(client: Sdk) -> int:
-    return client.get_httpx_client().get("/api/auth/session").status_code
+    return int(client.get_httpx_client().get("/api/auth/session").status_code)
 
 
 # One's own

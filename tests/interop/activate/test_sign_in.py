@@ -142,7 +142,7 @@ def test_a_recovery_code_finishes_the_sign_in_once_and_may_come_as_octets(
 ) -> None:
     keeper = at_the_step(server, carl)
     payload = json.dumps({"mfaMethod": "recovery", "values": {"code": carl.recovery_codes[0].lower()}}).encode()
-    assert step(keeper, body=File(payload=payload)).status_code == 204  # type: ignore[arg-type]
+    assert step(keeper, body=File(payload=payload)).status_code == 204
     assert keeper.whoami() == 200
     another = at_the_step(server, carl)
     assert refusal(another, post_mfa_login, 401, body=mfa("recovery", code=carl.recovery_codes[0])).code == (

@@ -32,7 +32,7 @@ async def test_names_and_addresses_that_somebody_has_or_nobody_cost_the_same(
         costs.append((db.units - before[0], db.rows_changed - before[1]))
     assert all(one == (204, b"", answers[0][2]) for one in answers)
     assert len(set(costs)) == 1
-    assert await post.arrived(ADA, 2)
+    assert (await post.arrived(ADA, 2)).link
 
 
 async def test_letters_beyond_the_budget_of_the_address_are_not_sent_and_nobody_is_told(
