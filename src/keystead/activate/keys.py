@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Path, Request
 from fastapi.responses import Response
 from pydantic import Field
 
+from keystead.activate.identity import BY_ANY, BY_SESSION
 from keystead.activate.shapes import ABSENT, Sent, Shape, body_of, described, iso, iso_or_none, refused
 from keystead.kernel.permissions import Permission
 from keystead.kernel.principal import Principal
@@ -115,6 +116,7 @@ class KeyRoutes:
             summary="List your API keys",
             operation_id="get_apikeys",
             responses=documented(*_REFUSED, InsufficientScope),
+            openapi_extra=BY_ANY,
             **ABSENT,
         )
         router.add_api_route(
@@ -128,7 +130,7 @@ class KeyRoutes:
                 200: {"headers": NO_STORE},
                 **documented(*_REFUSED, CrossSite, Impersonating, Conflict, UnsupportedMediaType, InvalidParameters),
             },
-            openapi_extra=described(NewOwnKey),
+            openapi_extra={**BY_SESSION, **described(NewOwnKey)},
             **ABSENT,
         )
         router.add_api_route(
@@ -140,6 +142,7 @@ class KeyRoutes:
             summary="Delete an API key",
             operation_id="delete_apikey",
             responses=documented(*_REFUSED, CrossSite, Impersonating, InsufficientScope, NotFound, Conflict),
+            openapi_extra=BY_ANY,
         )
         return router
 

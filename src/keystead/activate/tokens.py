@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse
 
+from keystead.activate.identity import BY_ANY
 from keystead.activate.shapes import UNKEPT
 from keystead.kernel.permissions import Permission, check_permission
 from keystead.kernel.principal import Method, Principal
@@ -78,7 +79,7 @@ class AuthTokenRoutes:
                     RateLimited,
                 ),
             },
-            openapi_extra={"parameters": [_TTL]},
+            openapi_extra={**BY_ANY, "parameters": [_TTL]},
         )
         return router
 
