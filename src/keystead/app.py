@@ -66,6 +66,7 @@ from keystead.tokens.revocations import RevocationFeed
 from keystead.tokens.routes import KeySetRoutes, RevocationRoutes
 from keystead.tokens.service import Tokens
 from keystead.tokens.signing_keys import SigningKeys
+from keystead.web.frame import NotSignedIn, to_sign_in
 from keystead.web.house import Rooms, page_routes
 from keystead.web.pages import ProblemPages
 from keystead.wire.asgi import Endpoint
@@ -329,6 +330,7 @@ def _build_pages_and_apis(services: Services, page: ProblemPages, last_use: Last
     app.include_router(MetadataRoutes(settings.public_url).router())
     app.mount("/account", build_account_api(services, page))  # before the many pages, which programs do not ask for
     app.router.routes.extend(page_routes(_rooms(services, history)))
+    app.add_exception_handler(NotSignedIn, to_sign_in)
     _document(app)
     return app
 

@@ -10,7 +10,6 @@ from typing import Final
 from urllib.parse import urlencode
 
 from fastapi import Request
-from starlette.responses import Response
 
 from keystead.kernel.ids import is_id
 from keystead.kernel.problems import InvalidRequest, NotFound, Problem
@@ -28,19 +27,17 @@ _PLACE: Final = re.compile(r"([0-9]{1,12})-([0-9a-f-]{36})\Z")
 _DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")
 
 
-def leader(frames: Frames, request: Request) -> Visitor | Response:
-    """Return the owner or admin who asks, or the way to the sign-in page. Raises Forbidden for a member."""
+def leader(frames: Frames, request: Request) -> Visitor:
+    """Return the owner or admin who asks. Raises NotSignedIn, and Forbidden for a member."""
     visitor = frames.visitor(request)
-    if isinstance(visitor, Visitor):
-        visitor.check_leads()
+    visitor.check_leads()
     return visitor
 
 
-def operator(frames: Frames, request: Request) -> Visitor | Response:
-    """Return the operator who asks, or the way to the sign-in page. Raises Forbidden for anybody else."""
+def operator(frames: Frames, request: Request) -> Visitor:
+    """Return the operator who asks. Raises NotSignedIn, and Forbidden for anybody else."""
     visitor = frames.visitor(request)
-    if isinstance(visitor, Visitor):
-        visitor.check_operates()
+    visitor.check_operates()
     return visitor
 
 

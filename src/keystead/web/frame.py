@@ -159,6 +159,10 @@ class Visitor:
         return form
 
 
+class NotSignedIn(Exception):  # noqa: N818 - no error, but the beginning of a detour
+    """Somebody asked for a page of settings before they have signed in; ``to_sign_in`` answers it."""
+
+
 class Frames:
     """Makes visitors of requests, and draws the frame around their pages."""
 
@@ -178,11 +182,11 @@ class Frames:
         """Return the time in Unix seconds."""
         return self._clock.now()
 
-    def visitor(self, request: Request) -> Visitor | Response:
-        """Return who is looking, or the way to the sign-in page and back."""
+    def visitor(self, request: Request) -> Visitor:
+        """Return who is looking. Raises NotSignedIn when nobody is signed in."""
         principal = signed_in(request)
         if principal is None:
-            return to_sign_in(request)
+            raise NotSignedIn()
         return Visitor(request, principal, self)
 
     async def memberships(self, visitor: Visitor) -> list[Membership]:
@@ -210,8 +214,8 @@ class Frames:
         self._sessions.check_form_token(visitor.principal.credential_id, _PURPOSE, token)
 
 
-def to_sign_in(request: Request) -> RedirectResponse:
-    """Send somebody to the sign-in page, and back to the page that they asked for; a form is not sent again."""
+def to_sign_in(request: Request, _: Exception) -> Response:
+    """Answer NotSignedIn: lead to the sign-in page, and back to what was asked for; a form is not sent again."""
     path = request.url.path
     if request.method == "GET" and request.url.query:
         path = f"{path}?{request.url.query}"

@@ -158,9 +158,7 @@ def _settings(rooms: Rooms, frames: Frames) -> list[Pages]:
         limiter=rooms.limiter,
     )
     return [
-        SecurityPages(
-            desk, audit=rooms.audit, db=rooms.db, recovery=rooms.recovery, impersonating=rooms.impersonating
-        ),
+        SecurityPages(desk, audit=rooms.audit, db=rooms.db, recovery=rooms.recovery, impersonating=rooms.impersonating),
         PasskeyPages(desk),
         AuthenticatorPages(desk),
         OverviewPages(

@@ -32,8 +32,6 @@ class SwitchPages:
     async def switch(self, request: Request) -> Response:
         """Begin a session in the other organization."""
         visitor = self._frames.visitor(request)
-        if isinstance(visitor, Response):
-            return visitor
         organization = required(await visitor.form(), "organization")
         cookie = request.cookies.get(DEVICE_COOKIE)
         begun = await self._sessions.switch(visitor.principal, organization, visitor.address, device_cookie=cookie)

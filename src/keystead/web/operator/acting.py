@@ -62,15 +62,11 @@ class ActingPages:
     async def ask(self, request: Request) -> Response:
         """Ask why."""
         visitor = operator(self._frames, request)
-        if isinstance(visitor, Response):
-            return visitor
         return page(self._page(visitor, await self._user(request)))
 
     async def start(self, request: Request) -> Response:
         """Act as the person, and go to what they see first."""
         visitor = operator(self._frames, request)
-        if isinstance(visitor, Response):
-            return visitor
         form = await visitor.form()
         user, reason = await self._user(request), form.get("reason", "").strip()
         try:
@@ -90,8 +86,6 @@ class ActingPages:
     async def stop(self, request: Request) -> Response:
         """Stop, and go back to the user whom one acted as."""
         visitor = self._frames.visitor(request)
-        if isinstance(visitor, Response):
-            return visitor
         await visitor.form()
         renewed = await self._impersonating.stop(
             visitor.principal, address=visitor.address, device_cookie=request.cookies.get(DEVICE_COOKIE)

@@ -66,8 +66,6 @@ class ClientPages:
     async def show(self, request: Request) -> Response:
         """Show every client."""
         visitor = operator(self._frames, request)
-        if isinstance(visitor, Response):
-            return visitor
         found = await self._clients.all_clients(visitor.principal)
         some = part(request, PATH, found, lambda one: (one.name, one.platform, one.id))
         return page(
@@ -92,8 +90,6 @@ class ClientPages:
     async def switch_off(self, request: Request) -> Response:
         """Switch a client off."""
         visitor = operator(self._frames, request)
-        if isinstance(visitor, Response):
-            return visitor
         await visitor.form()
         await self._clients.switch_off(path_text(request, "client"), visitor.principal, visitor.address)
         return done(PATH, "client-off")
@@ -111,16 +107,12 @@ class ClientPages:
     async def switch_on(self, request: Request) -> Response:
         """Switch a client on."""
         visitor = operator(self._frames, request)
-        if isinstance(visitor, Response):
-            return visitor
         await visitor.form()
         await self._clients.switch_on(path_text(request, "client"), visitor.principal, visitor.address)
         return done(PATH, "client-on")
 
     async def _ask(self, request: Request, title: str, sentence: str, action: str, button: str) -> Response:
         visitor = operator(self._frames, request)
-        if isinstance(visitor, Response):
-            return visitor
         wanted = path_text(request, "client")
         found = await self._clients.all_clients(visitor.principal)
         client = next((one for one in found if one.id == wanted), None)

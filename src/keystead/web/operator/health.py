@@ -60,8 +60,6 @@ class HealthPages:
     async def show(self, request: Request) -> Response:
         """Show how this process does."""
         visitor = operator(self._frames, request)
-        if isinstance(visitor, Response):
-            return visitor
         *minutes, _ = self._history.minutes()  # the one that has begun would look like a quiet one
         hour = self._history.whole()
         return page(

@@ -85,15 +85,11 @@ class OrganizationPages:
     async def show(self, request: Request) -> Response:
         """Show organizations."""
         visitor = operator(self._frames, request)
-        if isinstance(visitor, Response):
-            return visitor
         return page(await self._view(visitor))
 
     async def create(self, request: Request) -> Response:
         """Make an organization, and go on to invite its owner."""
         visitor = operator(self._frames, request)
-        if isinstance(visitor, Response):
-            return visitor
         form = await visitor.form()
         name, shown = form.get("name", ""), form.get("display_name", "")
         try:
@@ -105,15 +101,11 @@ class OrganizationPages:
     async def ask(self, request: Request) -> Response:
         """Show the form that invites an owner."""
         visitor = operator(self._frames, request)
-        if isinstance(visitor, Response):
-            return visitor
         return page(self._owner(visitor, await self._organization(request)))
 
     async def invite(self, request: Request) -> Response:
         """Invite an owner; where there is no mail, show the link once."""
         visitor = operator(self._frames, request)
-        if isinstance(visitor, Response):
-            return visitor
         form = await visitor.form()
         organization = await self._organization(request)
         email = form.get("email", "")

@@ -69,15 +69,11 @@ class InstallationPolicyPages:
     async def show(self, request: Request) -> Response:
         """Show the policies."""
         visitor = operator(self._frames, request)
-        if isinstance(visitor, Response):
-            return visitor
         return self._page(visitor, answers_of(await self._organizations.platform_policies()))
 
     async def save(self, request: Request) -> Response:
         """Set the policies; what may lock people out is asked for once more before."""
         visitor = operator(self._frames, request)
-        if isinstance(visitor, Response):
-            return visitor
         form = await visitor.form()
         answers = read_answers(form)
         if answers.errors:

@@ -64,8 +64,6 @@ class SigningKeyPages:
     async def show(self, request: Request) -> Response:
         """Show every published key."""
         visitor = operator(self._frames, request)
-        if isinstance(visitor, Response):
-            return visitor
         now = self._frames.now()
         keys = sorted(await self._signing_keys.published(), key=_order)
         return page(
@@ -80,8 +78,6 @@ class SigningKeyPages:
     async def ask(self, request: Request) -> Response:
         """Ask whether to rotate the keys."""
         visitor = operator(self._frames, request)
-        if isinstance(visitor, Response):
-            return visitor
         return page(
             Confirm(
                 product_name=self._frames.product_name,
@@ -103,8 +99,6 @@ class SigningKeyPages:
     async def rotate(self, request: Request) -> Response:
         """Rotate the keys."""
         visitor = operator(self._frames, request)
-        if isinstance(visitor, Response):
-            return visitor
         await visitor.form()
         await self._signing_keys.rotate_now(actor_id=visitor.principal.identity.user_id, address=visitor.address)
         return done(PATH, "keys-rotated")

@@ -119,8 +119,6 @@ class UserPages:
     async def show(self, request: Request) -> Response:
         """Show users."""
         visitor = operator(self._frames, request)
-        if isinstance(visitor, Response):
-            return visitor
         search, after = searched(request)
         found = await self._organizations.all_users(visitor.principal, search, after)
         return page(
@@ -137,8 +135,6 @@ class UserPages:
     async def show_user(self, request: Request) -> Response:
         """Show one user."""
         visitor = operator(self._frames, request)
-        if isinstance(visitor, Response):
-            return visitor
         user = await self._user(request)
         memberships = await self._accounts.memberships_of(user.id)
         first = memberships[0].organization_id if memberships else ""
@@ -181,8 +177,6 @@ class UserPages:
     async def disable(self, request: Request) -> Response:
         """Keep a user out."""
         visitor = operator(self._frames, request)
-        if isinstance(visitor, Response):
-            return visitor
         await visitor.form()
         user_id = path_id(request, "user", _NONE)
         await self._organizations.disable_user(visitor.principal, user_id, visitor.address)
@@ -201,8 +195,6 @@ class UserPages:
     async def enable(self, request: Request) -> Response:
         """Let a user in again."""
         visitor = operator(self._frames, request)
-        if isinstance(visitor, Response):
-            return visitor
         await visitor.form()
         user_id = path_id(request, "user", _NONE)
         await self._organizations.enable_user(visitor.principal, user_id, visitor.address)
@@ -224,8 +216,6 @@ class UserPages:
     async def reset(self, request: Request) -> Response:
         """Make a link to a new password, and show it this once."""
         visitor = operator(self._frames, request)
-        if isinstance(visitor, Response):
-            return visitor
         await visitor.form()
         user = await self._user(request)
         url = await self._organizations.reset_link(visitor.principal, user.id, visitor.address)
@@ -260,8 +250,6 @@ class UserPages:
     async def remove_factors(self, request: Request) -> Response:
         """Remove a user's second factors, and tell them."""
         visitor = operator(self._frames, request)
-        if isinstance(visitor, Response):
-            return visitor
         await visitor.form()
         user = await self._user(request)
         actor_id = visitor.principal.identity.user_id
@@ -273,8 +261,6 @@ class UserPages:
     ) -> Response:
         """Ask before something is done to a user, whose name goes into the question."""
         visitor = operator(self._frames, request)
-        if isinstance(visitor, Response):
-            return visitor
         user = await self._user(request)
         return page(
             Confirm(

@@ -99,15 +99,11 @@ class AppPages:
     async def show(self, request: Request) -> Response:
         """Show every app."""
         visitor = leader(self._frames, request)
-        if isinstance(visitor, Response):
-            return visitor
         return page(await self._view(visitor))
 
     async def create(self, request: Request) -> Response:
         """Make an app."""
         visitor = leader(self._frames, request)
-        if isinstance(visitor, Response):
-            return visitor
         form = await visitor.form()
         visitor.check_scope(Scope.APPS_CREATE)
         name = form.get("name", "")
@@ -123,8 +119,6 @@ class AppPages:
     async def show_app(self, request: Request) -> Response:
         """Show an app with its keys."""
         visitor = leader(self._frames, request)
-        if isinstance(visitor, Response):
-            return visitor
         app, keys = await self._app(visitor, request)
         now = self._frames.now()
         some = part(request, _url(app.id), keys, lambda key: (key.title, key.hint, key.username, key.email))
@@ -144,8 +138,6 @@ class AppPages:
     async def ask(self, request: Request) -> Response:
         """Ask whether to delete an app."""
         visitor = leader(self._frames, request)
-        if isinstance(visitor, Response):
-            return visitor
         app, keys = await self._app(visitor, request)
         live = "It holds no keys." if not keys else f"{_counted(len(keys))} in it will be refused at once."
         return page(
@@ -165,8 +157,6 @@ class AppPages:
     async def delete(self, request: Request) -> Response:
         """Delete an app with its keys."""
         visitor = leader(self._frames, request)
-        if isinstance(visitor, Response):
-            return visitor
         await visitor.form()
         visitor.check_scope(Scope.APPS_DELETE)
         await self._keys.delete_app(visitor.principal, path_id(request, "app", NO_APP), address=visitor.address)
@@ -175,8 +165,6 @@ class AppPages:
     async def ask_key(self, request: Request) -> Response:
         """Ask whether to revoke a key."""
         visitor = leader(self._frames, request)
-        if isinstance(visitor, Response):
-            return visitor
         wanted = path_id(request, "key", NO_KEY)
         app, keys = await self._app(visitor, request)
         key = next((one for one in keys if one.id == wanted), None)
@@ -200,8 +188,6 @@ class AppPages:
     async def revoke_key(self, request: Request) -> Response:
         """Revoke a key."""
         visitor = leader(self._frames, request)
-        if isinstance(visitor, Response):
-            return visitor
         await visitor.form()
         visitor.check_scope(Scope.KEYS_DELETE)
         app_id, key_id = path_id(request, "app", NO_APP), path_id(request, "key", NO_KEY)

@@ -115,8 +115,6 @@ class AuditPages:
     async def show(self, request: Request) -> Response:
         """Show a page of events."""
         visitor = leader(self._frames, request)
-        if isinstance(visitor, Response):
-            return visitor
         asked = _asked(request)
         filters, errors = await self._filters(asked)
         before = place(request)
@@ -144,8 +142,6 @@ class AuditPages:
     async def file(self, request: Request) -> Response:
         """Send the events that fit as a file, the newest first."""
         visitor = leader(self._frames, request)
-        if isinstance(visitor, Response):
-            return visitor
         filters, errors = await self._filters(_asked(request))
         if errors:
             return await self.show(request)

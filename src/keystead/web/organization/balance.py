@@ -69,15 +69,11 @@ class BalancePages:
     async def show(self, request: Request) -> Response:
         """Show the balance and its changes."""
         visitor = leader(self._frames, request)
-        if isinstance(visitor, Response):
-            return visitor
         return page(await self._view(visitor))
 
     async def add(self, request: Request) -> Response:
         """Add to the balance."""
         visitor = leader(self._frames, request)
-        if isinstance(visitor, Response):
-            return visitor
         form = await visitor.form()
         visitor.check_scope(Scope.BALANCE_ADD)
         typed, key = form.get("amount", ""), form.get("key", "")

@@ -121,22 +121,16 @@ class MemberPages:
     async def show(self, request: Request) -> Response:
         """Show members and invitations."""
         visitor = leader(self._frames, request)
-        if isinstance(visitor, Response):
-            return visitor
         return page(await self._view(visitor))
 
     async def show_member(self, request: Request) -> Response:
         """Show one person."""
         visitor = leader(self._frames, request)
-        if isinstance(visitor, Response):
-            return visitor
         return page(self._member_view(visitor, await self._member(visitor, request)))
 
     async def change_role(self, request: Request) -> Response:
         """Give a person another role."""
         visitor = leader(self._frames, request)
-        if isinstance(visitor, Response):
-            return visitor
         form = await visitor.form()
         user_id = path_id(request, "user", _NO_MEMBER)
         try:
@@ -149,15 +143,11 @@ class MemberPages:
     async def ask(self, request: Request) -> Response:
         """Ask whether to remove a person, and what happens to their keys."""
         visitor = leader(self._frames, request)
-        if isinstance(visitor, Response):
-            return visitor
         return page(self._question(visitor, await self._member(visitor, request)))
 
     async def remove(self, request: Request) -> Response:
         """Remove a person."""
         visitor = leader(self._frames, request)
-        if isinstance(visitor, Response):
-            return visitor
         form = await visitor.form()
         user_id = path_id(request, "user", _NO_MEMBER)
         keys = _FATES.get(form.get("choice", ""))
@@ -170,8 +160,6 @@ class MemberPages:
     async def invite(self, request: Request) -> Response:
         """Invite somebody; where there is no mail, show the link once."""
         visitor = leader(self._frames, request)
-        if isinstance(visitor, Response):
-            return visitor
         form = await visitor.form()
         email, role = form.get("email", ""), form.get("role", "")
         try:
@@ -202,8 +190,6 @@ class MemberPages:
     async def ask_revoke(self, request: Request) -> Response:
         """Ask whether to take an invitation back."""
         visitor = leader(self._frames, request)
-        if isinstance(visitor, Response):
-            return visitor
         wanted = path_id(request, "invitation", _NO_INVITATION)
         found = await self._organizations.invitations(visitor.principal)
         invitation = next((one for one in found if one.id == wanted), None)
@@ -224,8 +210,6 @@ class MemberPages:
     async def revoke(self, request: Request) -> Response:
         """Take an invitation back."""
         visitor = leader(self._frames, request)
-        if isinstance(visitor, Response):
-            return visitor
         await visitor.form()
         wanted = path_id(request, "invitation", _NO_INVITATION)
         await self._organizations.revoke_invitation(visitor.principal, wanted, visitor.address)

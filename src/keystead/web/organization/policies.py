@@ -44,16 +44,12 @@ class PolicyPages:
     async def show(self, request: Request) -> Response:
         """Show the policies."""
         visitor = leader(self._frames, request)
-        if isinstance(visitor, Response):
-            return visitor
         found = await self._organizations.policies(visitor.principal.identity.organization_id)
         return await self._page(visitor, answers_of(found))
 
     async def save(self, request: Request) -> Response:
         """Set the policies."""
         visitor = leader(self._frames, request)
-        if isinstance(visitor, Response):
-            return visitor
         answers = read_answers(await visitor.form())
         if answers.errors:
             return await self._page(visitor, answers, InvalidParameters.status)

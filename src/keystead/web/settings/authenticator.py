@@ -71,8 +71,6 @@ class AuthenticatorPages:
     async def new(self, request: Request) -> Response:
         """Show the secret of a new app, which is not stored yet."""
         visitor = self._desk.frames.visitor(request)
-        if isinstance(visitor, Response):
-            return visitor
         identity = visitor.principal.identity
         if (await self._factors.summary(identity.user_id)).totp_since is not None:
             raise Conflict("You have an authenticator app already. Remove it before you set up another one.")
@@ -81,8 +79,6 @@ class AuthenticatorPages:
     async def add(self, request: Request) -> Response:
         """Add the app, once its code is right."""
         visitor = self._desk.frames.visitor(request)
-        if isinstance(visitor, Response):
-            return visitor
         form = await visitor.form()
         user_id, sealed = visitor.principal.identity.user_id, form.get("sealed", "")
         pending = self._factors.pending_totp(user_id, _label(visitor), sealed)
@@ -98,15 +94,11 @@ class AuthenticatorPages:
     async def ask_remove(self, request: Request) -> Response:
         """Ask whether to remove the app."""
         visitor = self._desk.frames.visitor(request)
-        if isinstance(visitor, Response):
-            return visitor
         return page(await self._removal(visitor))
 
     async def remove(self, request: Request) -> Response:
         """Remove the app."""
         visitor = self._desk.frames.visitor(request)
-        if isinstance(visitor, Response):
-            return visitor
         form = await visitor.form()
         try:
             await self._desk.check_password(visitor, form)
@@ -118,15 +110,11 @@ class AuthenticatorPages:
     async def ask_codes(self, request: Request) -> Response:
         """Ask whether to make new recovery codes."""
         visitor = self._desk.frames.visitor(request)
-        if isinstance(visitor, Response):
-            return visitor
         return page(await self._renewal(visitor))
 
     async def make_codes(self, request: Request) -> Response:
         """Make new recovery codes and show them."""
         visitor = self._desk.frames.visitor(request)
-        if isinstance(visitor, Response):
-            return visitor
         form = await visitor.form()
         try:
             await self._desk.check_password(visitor, form)

@@ -80,8 +80,6 @@ class ConnectedPages:
     async def show(self, request: Request) -> Response:
         """Show what is signed in, what was used last first."""
         visitor = self._frames.visitor(request)
-        if isinstance(visitor, Response):
-            return visitor
         user_id = visitor.principal.identity.user_id
         devices = await self._connected.list_everywhere(user_id)
         alarms = await self._connected.alarms(user_id)
@@ -108,8 +106,6 @@ class ConnectedPages:
     async def ask(self, request: Request) -> Response:
         """Ask whether to sign a device out."""
         visitor = self._frames.visitor(request)
-        if isinstance(visitor, Response):
-            return visitor
         device = await self._connected.find(visitor.principal.identity.user_id, _id_in(request))
         until = wait_words(self._access_token_ttl)
         return page(
@@ -134,8 +130,6 @@ class ConnectedPages:
     async def sign_out(self, request: Request) -> Response:
         """Sign a device out."""
         visitor = self._frames.visitor(request)
-        if isinstance(visitor, Response):
-            return visitor
         await visitor.form()
         await self._connected.sign_out(visitor.principal, _id_in(request), address=visitor.address)
         return done(PATH, "device-signed-out")

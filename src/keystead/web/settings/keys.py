@@ -109,8 +109,6 @@ class KeyPages:
     async def show(self, request: Request) -> Response:
         """Show the keys, the newest first."""
         visitor = self._frames.visitor(request)
-        if isinstance(visitor, Response):
-            return visitor
         search = query_value(request, "search").strip()
         if is_api_key(search, self._prefix):  # somebody looks for a whole key: it leaves the address bar at once
             return see_other(_list_url(hint_of(Secret(search)), 0))
@@ -135,16 +133,12 @@ class KeyPages:
     async def edit(self, request: Request) -> Response:
         """Show the form for a key's title."""
         visitor = self._frames.visitor(request)
-        if isinstance(visitor, Response):
-            return visitor
         key = await own_key(self._keys, visitor)
         return page(self._title_page(visitor, key, key.title))
 
     async def rename(self, request: Request) -> Response:
         """Give a key another title."""
         visitor = self._frames.visitor(request)
-        if isinstance(visitor, Response):
-            return visitor
         form = await visitor.form()
         visitor.check_scope(Scope.KEYS_UPDATE)
         key = await own_key(self._keys, visitor)
@@ -160,8 +154,6 @@ class KeyPages:
     async def ask(self, request: Request) -> Response:
         """Ask whether to delete a key."""
         visitor = self._frames.visitor(request)
-        if isinstance(visitor, Response):
-            return visitor
         key = await own_key(self._keys, visitor)
         return page(
             Confirm(
@@ -182,8 +174,6 @@ class KeyPages:
     async def delete(self, request: Request) -> Response:
         """Delete a key."""
         visitor = self._frames.visitor(request)
-        if isinstance(visitor, Response):
-            return visitor
         await visitor.form()
         visitor.check_scope(Scope.KEYS_DELETE)
         key = await own_key(self._keys, visitor)

@@ -83,15 +83,11 @@ class NewKeyPages:
     async def show(self, request: Request) -> Response:
         """Show the form."""
         visitor = self._frames.visitor(request)
-        if isinstance(visitor, Response):
-            return visitor
         return page(await self._form(visitor, {"id": new_id()}))
 
     async def create(self, request: Request) -> Response:
         """Make a key and show it, this once."""
         visitor = self._frames.visitor(request)
-        if isinstance(visitor, Response):
-            return visitor
         form = await visitor.form()
         visitor.check_scope(Scope.KEYS_CREATE)
         if not is_id(form.get("id", "")):

@@ -94,15 +94,11 @@ class PasskeyPages:
     async def new(self, request: Request) -> Response:
         """Ask for a name and the password."""
         visitor = self._desk.frames.visitor(request)
-        if isinstance(visitor, Response):
-            return visitor
         return await self._new(visitor)
 
     async def make(self, request: Request) -> Response:
         """Let the browser make the passkey."""
         visitor = self._desk.frames.visitor(request)
-        if isinstance(visitor, Response):
-            return visitor
         form = await visitor.form()
         try:
             name = self._factors.check_passkey_name(form.get("name", ""))
@@ -114,8 +110,6 @@ class PasskeyPages:
     async def add(self, request: Request) -> Response:
         """Add the passkey that the browser made. The challenge tells that the password was asked for."""
         visitor = self._desk.frames.visitor(request)
-        if isinstance(visitor, Response):
-            return visitor
         form = await visitor.form()
         challenge = self._factors.challenge_of(visitor.principal.credential_id, form.get("challenge", ""))
         name = form.get("name", "")
@@ -133,16 +127,12 @@ class PasskeyPages:
     async def ask_name(self, request: Request) -> Response:
         """Ask for another name."""
         visitor = self._desk.frames.visitor(request)
-        if isinstance(visitor, Response):
-            return visitor
         _, passkey = await self._mine(visitor)
         return page(self._rename(visitor, passkey, passkey.name))
 
     async def rename(self, request: Request) -> Response:
         """Give a passkey another name."""
         visitor = self._desk.frames.visitor(request)
-        if isinstance(visitor, Response):
-            return visitor
         form = await visitor.form()
         _, passkey = await self._mine(visitor)
         name, user_id = form.get("name", ""), visitor.principal.identity.user_id
@@ -155,15 +145,11 @@ class PasskeyPages:
     async def ask_remove(self, request: Request) -> Response:
         """Ask whether to remove a passkey."""
         visitor = self._desk.frames.visitor(request)
-        if isinstance(visitor, Response):
-            return visitor
         return page(await self._removal(visitor, *await self._mine(visitor)))
 
     async def remove(self, request: Request) -> Response:
         """Remove a passkey."""
         visitor = self._desk.frames.visitor(request)
-        if isinstance(visitor, Response):
-            return visitor
         form = await visitor.form()
         summary, passkey = await self._mine(visitor)
         try:

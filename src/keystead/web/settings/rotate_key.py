@@ -65,8 +65,6 @@ class RotateKeyPages:
     async def ask(self, request: Request) -> Response:
         """Ask for how long the old key shall go on working."""
         visitor = self._frames.visitor(request)
-        if isinstance(visitor, Response):
-            return visitor
         return page(self._question(visitor, await own_key(self._keys, visitor), USUAL))
 
     async def rotate(self, request: Request) -> Response:
@@ -75,8 +73,6 @@ class RotateKeyPages:
         A key is rotated once, so sending the form again makes nothing new.
         """
         visitor = self._frames.visitor(request)
-        if isinstance(visitor, Response):
-            return visitor
         form = await visitor.form()
         visitor.check_scope(Scope.KEYS_ROTATE)
         key = await own_key(self._keys, visitor)

@@ -104,15 +104,11 @@ class SecurityPages:
     async def show(self, request: Request) -> Response:
         """Show the page."""
         visitor = self._desk.frames.visitor(request)
-        if isinstance(visitor, Response):
-            return visitor
         return page(await self._page(visitor))
 
     async def change_password(self, request: Request) -> Response:
         """Change the password: every other session ends, and this one goes on under another cookie."""
         visitor = self._desk.frames.visitor(request)
-        if isinstance(visitor, Response):
-            return visitor
         form = await visitor.form()
         try:
             renewed = await self._recovery.change(

@@ -71,8 +71,6 @@ class SessionPages:
     async def show(self, request: Request) -> Response:
         """Show this browser and the others."""
         visitor = self._frames.visitor(request)
-        if isinstance(visitor, Response):
-            return visitor
         found = await self._sessions.list_everywhere(visitor.principal.identity.user_id)
         here = visitor.principal.credential_id
         others = sorted((one for one in found if one.id != here), key=_last_used_first)
@@ -90,8 +88,6 @@ class SessionPages:
     async def ask(self, request: Request) -> Response:
         """Ask whether to sign a browser out."""
         visitor = self._frames.visitor(request)
-        if isinstance(visitor, Response):
-            return visitor
         one = await self._other(visitor, str(request.path_params["session"]))
         address, began = one.address or "an unknown address", exact_words(one.created_at)
         if one.impersonator is None:
@@ -121,8 +117,6 @@ class SessionPages:
     async def end(self, request: Request) -> Response:
         """Sign a browser out."""
         visitor = self._frames.visitor(request)
-        if isinstance(visitor, Response):
-            return visitor
         await visitor.form()
         one = await self._other(visitor, str(request.path_params["session"]))
         user_id = visitor.principal.identity.user_id
@@ -132,8 +126,6 @@ class SessionPages:
     async def ask_others(self, request: Request) -> Response:
         """Ask whether to sign out every browser but this one."""
         visitor = self._frames.visitor(request)
-        if isinstance(visitor, Response):
-            return visitor
         return page(
             Confirm(
                 product_name=self._frames.product_name,
@@ -152,8 +144,6 @@ class SessionPages:
     async def end_others(self, request: Request) -> Response:
         """Sign out every browser but this one."""
         visitor = self._frames.visitor(request)
-        if isinstance(visitor, Response):
-            return visitor
         await visitor.form()
         await self._sessions.end_others(visitor.principal, visitor.address)
         return done(PATH, "sessions-ended")

@@ -70,8 +70,6 @@ class TokenPages:
     async def show(self, request: Request) -> Response:
         """Show the tokens that are valid."""
         visitor = self._frames.visitor(request)
-        if isinstance(visitor, Response):
-            return visitor
         found = await self._tokens.list_short_term(visitor.principal.identity)
         some = stretch(request, PATH, found)
         return page(
@@ -88,8 +86,6 @@ class TokenPages:
     async def generate(self, request: Request) -> Response:
         """Make a token and show it, this once."""
         visitor = self._frames.visitor(request)
-        if isinstance(visitor, Response):
-            return visitor
         form = await visitor.form()
         visitor.check_scope(Scope.TOKENS_CREATE)
         try:
@@ -128,8 +124,6 @@ class TokenPages:
     async def ask(self, request: Request) -> Response:
         """Ask whether to revoke a token."""
         visitor = self._frames.visitor(request)
-        if isinstance(visitor, Response):
-            return visitor
         wanted = _id(request)
         found = await self._tokens.list_short_term(visitor.principal.identity)
         token = next((one for one in found if one.id == wanted), None)
@@ -154,8 +148,6 @@ class TokenPages:
     async def revoke(self, request: Request) -> Response:
         """Revoke a token."""
         visitor = self._frames.visitor(request)
-        if isinstance(visitor, Response):
-            return visitor
         await visitor.form()
         await self._tokens.revoke_short_term(_id(request), visitor.principal.identity, address=visitor.address)
         return done(PATH, "token-revoked")
