@@ -8,6 +8,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from keystead.accounts.models import Policies
 from keystead.accounts.policies import stricter
+from keystead.activate.identity import BY_ANY, BY_SESSION
 from keystead.activate.shapes import ABSENT, JSON, Shape, check_organization
 from keystead.kernel.permissions import Permission
 from keystead.kernel.principal import Principal
@@ -98,6 +99,7 @@ class PolicyRoutes:
             summary="List the policies of an organization",
             operation_id="get_organization_policies",
             responses=documented(*_READ, NotFound),
+            openapi_extra=BY_ANY,
             **ABSENT,
         )
         router.add_api_route(
@@ -108,7 +110,7 @@ class PolicyRoutes:
             summary="Set a policy of an organization",
             operation_id="set_organization_policy",
             responses=documented(*_SET),
-            openapi_extra=_BODY,
+            openapi_extra=BY_SESSION | _BODY,
             **ABSENT,
         )
         router.add_api_route(
@@ -120,6 +122,7 @@ class PolicyRoutes:
             summary="Unset a policy of an organization",
             operation_id="delete_organization_policy",
             responses=documented(*_CHANGED),
+            openapi_extra=BY_SESSION,
         )
 
     def _add_platform(self, router: APIRouter) -> None:
@@ -130,6 +133,7 @@ class PolicyRoutes:
             summary="List the policies of the platform",
             operation_id="get_platform_policies",
             responses=documented(*_READ),
+            openapi_extra=BY_ANY,
             **ABSENT,
         )
         router.add_api_route(
@@ -140,7 +144,7 @@ class PolicyRoutes:
             summary="Set a policy of the platform",
             operation_id="set_platform_policy",
             responses=documented(*_SET),
-            openapi_extra=_BODY,
+            openapi_extra=BY_SESSION | _BODY,
             **ABSENT,
         )
         router.add_api_route(
@@ -152,6 +156,7 @@ class PolicyRoutes:
             summary="Unset a policy of the platform",
             operation_id="delete_platform_policy",
             responses=documented(*_CHANGED),
+            openapi_extra=BY_SESSION,
         )
 
     async def of_organization(self, organization: _Organization, principal: _Reader) -> dict[str, ShownPolicy]:
