@@ -146,6 +146,8 @@ def credential(one: Endpoint, ring: Ring) -> dict[str, str]:
         return {"Authorization": f"Bearer {ring.short_term_token}"}
     if one.path.startswith("/getServiceKeys/") and one.path != "/getServiceKeys/device":
         return {}
+    if one.path.endswith("/introspect"):
+        return {"x-api-key": ring.api_key}
     return {"Cookie": f"cloud.sso={ring.session}"}
 
 

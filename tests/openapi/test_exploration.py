@@ -16,6 +16,7 @@ from tests.openapi.exploration import Case, Credential, Credentials, Exploration
 from tests.support.server import BOB
 
 NO_ID = "404: an id that nobody gave names nothing"
+NOT_OFFERED: Final = [(method, name) for method in ("GET", "POST") for name in ("authorize", "end_session")]
 ALSO_RIGHT: Final[dict[str, tuple[list[int], str]]] = {
     "POST /service/v1/apps": ([409], "an app's name is unique in its organization"),
     "DELETE /service/v1/apps/{app_id}": ([404], NO_ID),
@@ -30,15 +31,20 @@ ALSO_RIGHT: Final[dict[str, tuple[list[int], str]]] = {
     "DELETE /service/v1/devices/{device_id}": ([404], NO_ID),
     "POST /service/v1/balance/add": ([409], "an idempotency key that was used with another amount is refused"),
     "POST /getServiceKeys/device/code": ([401], "a client id that nobody gave is unknown (RFC 6749, section 5.2)"),
+    "POST /api/oidc/device_authorization": ([401], "a client id that nobody gave is unknown (RFC 6749, section 5.2)"),
+    "POST /api/oidc/device/lookup": ([404, 422, 429], "a code cannot be made up, and whoever tries is stopped"),
+    "POST /api/oidc/device/decision": ([404, 422, 429], "the same"),
+    **{f"{method} /api/oidc/{name}": ([404], "it is not offered") for method, name in NOT_OFFERED},
     "GET /verify": ([403], "a session and an API key have fewer scopes than there are"),
     "POST /api/sso/password/login": ([401], "a password cannot be made up"),
 }
 """What ``positive_data_acceptance`` takes for an answer to a request that fits its schema, beyond 2xx."""
 
 EXCLUDED: Final[dict[tuple[str, str], str]] = {
-    ("POST /getServiceKeys/token", "positive_data_acceptance"): (
+    (f"POST {path}", "positive_data_acceptance"): (
         "a device code or refresh token cannot be made up, and RFC 6749, section 5.2, answers 400 to one that was"
-    ),
+    )
+    for path in ("/getServiceKeys/token", "/api/oidc/token")
 }
 """Checks that are off for one operation."""
 
@@ -75,8 +81,12 @@ def cookie(opened: Opened) -> Credential:
 
 
 def fit_to_be_shown(case: Case) -> None:
-    """Give a client that registers a name and a platform that can be shown: which can is Unicode's to say."""
-    if case.operation.label != "POST /getServiceKeys/register" or not isinstance(case.body, dict):
+    """Give clients and devices names and platforms that can be shown: which can is Unicode's to say."""
+    if not isinstance(case.body, dict):
+        return
+    if isinstance(case.body.get("device_name"), str):
+        case.body["device_name"] = shown(case.body["device_name"])[:20]
+    if case.operation.label != "POST /getServiceKeys/register":
         return
     name, platform = case.body.get("client_name"), case.body.get("platform")
     if isinstance(name, str):
@@ -138,6 +148,7 @@ def test_no_answer_of_the_account_api_is_undocumented_whatever_is_sent(opened: O
 
 
 def test_no_answer_of_the_rest_is_undocumented_whatever_is_sent(opened: Opened) -> None:
+    access_token, own_session = {"Authorization": f"Bearer {opened.device().access_token}"}, cookie(opened)
     every_kind = in_turn(bearer(opened), basic(opened), cookie(opened))
     found = explore(
         f"{opened.server.url}/openapi.json",
@@ -147,6 +158,10 @@ def test_no_answer_of_the_rest_is_undocumented_whatever_is_sent(opened: Opened) 
                 "GET /api/auth/session": every_kind,
                 "GET /verify": every_kind,
                 "POST /api/sso/logout": lambda: cookie(opened),
+                "POST /api/oidc/introspect": in_turn(bearer(opened), basic(opened)),
+                **dict.fromkeys(("GET /api/oidc/userinfo", "POST /api/oidc/userinfo"), lambda: access_token),
+                "POST /api/oidc/device/lookup": lambda: own_session,
+                "POST /api/oidc/device/decision": lambda: own_session,
             }
         ),
         configured(),
@@ -154,7 +169,9 @@ def test_no_answer_of_the_rest_is_undocumented_whatever_is_sent(opened: Opened) 
     )
     assert not found.failures, unexplained(found)
     assert found.checks.keys() >= CHECKS - {"use_after_free", "ensure_resource_availability"}
-    refused = {"POST /getServiceKeys/token"}
+    refused = {"POST /getServiceKeys/token", "POST /api/oidc/token"}
+    refused |= {"POST /api/oidc/device/lookup", "POST /api/oidc/device/decision"}
+    refused |= {f"{method} /api/oidc/{name}" for method, name in NOT_OFFERED}
     for operation, statuses in found.answers.items():
         assert operation in refused or any(200 <= status < 300 for status in statuses), f"{operation}: {statuses}"
     assert len(found.answers) == 15

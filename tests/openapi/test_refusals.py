@@ -29,11 +29,17 @@ JSON_BODIES: Final[dict[str, dict[str, Any]]] = {
     "POST /service/v1/balance/add": {"amount_cents": 100, "idempotency_key": "one payment"},
     "POST /getServiceKeys/register": {"client_name": "acme-cli"},
     "POST /api/sso/password/login": {"username": ADA.username, "password": "a wrong password"},
+    "POST /api/oidc/device/lookup": {"userCode": "BCDF-GHJK"},
+    "POST /api/oidc/device/decision": {"userCode": "BCDF-GHJK", "approve": False},
 }
 FORMS: Final[dict[str, dict[str, str]]] = {
     "POST /getServiceKeys/device/code": {"client_id": "parallel-cli"},
     "POST /getServiceKeys/token": {"grant_type": "refresh_token"},
     "POST /getServiceKeys/token/revoke": {},
+    "POST /api/oidc/device_authorization": {"client_id": "parallel-cli"},
+    "POST /api/oidc/token": {"grant_type": "refresh_token"},
+    "POST /api/oidc/revoke": {},
+    "POST /api/oidc/introspect": {},
 }
 PLAIN_HTTP: Final = {"X-Forwarded-Proto": "http", "X-Forwarded-For": "203.0.113.7"}
 """What a proxy that is listed says of a request that came to it over plain HTTP, from somewhere else."""
@@ -73,7 +79,7 @@ class Desk:
             sent = httpx.Request("POST", "http://x", json=JSON_BODIES[label])
             return sent.content, {"Content-Type": "application/json"}
         if label in FORMS:
-            own = {"refresh_token": self.refresh_token} if "token" in label else {}
+            own = {} if "device" in label else {"refresh_token": self.refresh_token, "token": self.refresh_token}
             values = {**FORMS[label], **own, **form}
             return urlencode(values).encode(), {"Content-Type": "application/x-www-form-urlencoded"}
         return b"", {}
