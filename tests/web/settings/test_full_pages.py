@@ -8,11 +8,11 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import insert
+from sqlalchemy import bindparam, insert, update
 
 from keystead.balance.models import LONGEST_KEY
 from keystead.db import Command, Transaction
-from keystead.db.tables import audit_event, invitation, passkey, session, short_term_token
+from keystead.db.tables import audit_event, invitation, oauth_grant, passkey, session, short_term_token
 from keystead.factors.rules import MOST_PASSKEYS
 from keystead.kernel.ids import new_id
 from keystead.kernel.scopes import ALL_SCOPES, Role
@@ -28,6 +28,14 @@ MANY = 60
 """More than any page shows at a time."""
 WIDE = "2001:0db8:85a3:0000:0000:8a2e:0370:7334"
 DAY = 86_400
+BY_PASSWORD = {
+    "second_factor": 0,
+    "password": 1,
+    "impersonator_id": None,
+    "impersonator_session": None,
+    "impersonation_reason": None,
+}
+NAMED = Command(update(oauth_grant).values(device_name=bindparam("wanted")))
 
 
 def name(number: int, length: int = 64) -> str:
@@ -64,6 +72,7 @@ async def with_devices(node: Node) -> None:
     clients = [await node.house.register(name(number)) for number in range(MANY)]
     for client_id in clients:
         await node.house.sign_in(client_id)
+    await node.house.run(NAMED, {"wanted": name(0)})
     at = node.house.clock.now()
     reuse = {"actor_id": node.house.ada.id, "organization_id": node.house.acme, "address": WIDE, "type": "grant:reuse"}
     rows = (
@@ -116,8 +125,9 @@ async def test_the_lists_of_a_person_stay_light_at_their_fullest(here: Node) -> 
     await with_keys(here)
     await with_devices(here)
     own = {"user_id": house.ada.id, "organization_id": house.acme, "created_at": now, "expires_at": now + DAY}
-    used = {**own, "last_used_at": now, "address": WIDE, "user_agent": "x" * LONGEST_USER_AGENT, "second_factor": 0}
-    await fill(here, short_term_token, *({**own, "id": new_id(), "grant_id": None} for _ in range(MANY)))
+    used = {**own, "last_used_at": now, "address": WIDE, "user_agent": "x" * LONGEST_USER_AGENT, **BY_PASSWORD}
+    made_by = {"grant_id": None, "api_key_id": None}
+    await fill(here, short_term_token, *({**own, **made_by, "id": new_id()} for _ in range(MANY)))
     await fill(here, session, *({**used, "id": new_id(), "secret_hash": bytes([n] * 32)} for n in range(MANY)))
     key = {"user_id": house.ada.id, "public_key": b"x", "sign_count": 0, "created_at": now, "last_used_at": now}
     passkeys = ({**key, "id": new_id(), "credential_id": bytes([n]), "name": name(n)} for n in range(MOST_PASSKEYS))
