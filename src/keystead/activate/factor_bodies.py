@@ -122,7 +122,9 @@ class MadePasskey(Sent):
 class Removal(Sent):
     """The body that says what to remove: one of the two."""
 
-    mfaMethod: str | None = Field(  # noqa: N815
-        default=None, description="`otp` for the authenticator app, `webauthn` for every passkey, or the id of one."
+    mfaMethod: str = Field(  # noqa: N815
+        default="",
+        description="`otp` for the authenticator app, `webauthn` for every passkey, or the id of one.",
+        max_length=100,
     )
-    removeAll: bool | None = Field(default=None, description="True to remove every second factor.")  # noqa: N815
+    removeAll: bool = Field(default=False, description="True to remove every second factor.")  # noqa: N815

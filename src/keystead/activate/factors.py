@@ -256,7 +256,7 @@ class FactorRoutes:
         elif body.mfaMethod == _ALL_PASSKEYS:
             await self._second_factors.remove_passkeys(principal, address)
         else:
-            await self._second_factors.remove_passkey(principal, body.mfaMethod or "", address)
+            await self._second_factors.remove_passkey(principal, body.mfaMethod, address)
         return Response(status_code=204, headers=UNKEPT)
 
     async def remove_of_member(
