@@ -50,6 +50,8 @@ MORE: Final = (
 
 NEW_PASSWORD: Final = "Nine green Hills, 2 rivers!"
 NO_ID: Final = "01a200b5-5d83-7239-b7db-b88f879b13b1"
+A_LINK: Final = f"{NO_ID}.99999999999.{'x' * 43}"
+"""What has the form of the end of a letter's link."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,7 @@ CALLS: Final[dict[str, Call]] = {
         options={"body": PasswordResetEmailInputBody(username="ada")}, public=True
     ),
     "authentication.post_password_reset_verify": Call(
-        options={"body": PasswordResetVerifyInputBody(new_password=NEW_PASSWORD, token="no such token")}, public=True
+        options={"body": PasswordResetVerifyInputBody(new_password=NEW_PASSWORD, token=A_LINK)}, public=True
     ),
     "authentication.post_verify_otp": Call(options={"body": VerifyOtpInputBody(code="123456")}),
     "authentication.post_verify_webauthn": Call(options={"body": WebAuthnVerifyInputBody(response={}, name="a key")}),
