@@ -9,6 +9,7 @@ from unicodedata import normalize
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 from pydantic import Field, SecretStr
+from pydantic.config import JsonDict
 
 from keystead.activate.identity import BY_SESSION
 from keystead.activate.shapes import UNKEPT, Sent, body_of, described, refused
@@ -45,6 +46,7 @@ _LINK_OVER: Final = (
     "This token is not good any more, or never was. It works once, for an hour, and only while the password is the one "
     "that it was made for. Ask for another letter."
 )
+_LEAST: Final[JsonDict] = {"minLength": FEWEST_CHARACTERS}
 _CALLED: Final = {"old_password": "oldPassword", "password": "newPassword"}
 _BODY: Final = (*ANYWHERE, CrossSite, UnsupportedMediaType, InvalidParameters, RateLimited)
 _SIGNED_IN: Final = (*_BODY, TwoCredentials, Unauthenticated, CredentialNotAllowed)
@@ -54,7 +56,7 @@ class PasswordChange(Sent):
     """The body of a change of one's own password."""
 
     old: SecretStr = Field(alias="oldPassword", description="The present password.", max_length=1_024)
-    new: SecretStr = Field(alias="newPassword", description=_TOO_EASY, max_length=1_024)
+    new: SecretStr = Field(alias="newPassword", description=_TOO_EASY, max_length=1_024, json_schema_extra=_LEAST)
 
 
 class PasswordForgotten(Sent):
@@ -67,13 +69,13 @@ class PasswordChosen(Sent):
     """The body with which somebody whom a letter let in chooses a password."""
 
     token: SecretStr = Field(description="The end of the link's path in the letter.", max_length=1_024)
-    new: SecretStr = Field(alias="newPassword", description=_TOO_EASY, max_length=1_024)
+    new: SecretStr = Field(alias="newPassword", description=_TOO_EASY, max_length=1_024, json_schema_extra=_LEAST)
 
 
 class PasswordSet(Sent):
     """The body that sets a member's password."""
 
-    new: SecretStr = Field(alias="newPassword", description=_TOO_EASY, max_length=1_024)
+    new: SecretStr = Field(alias="newPassword", description=_TOO_EASY, max_length=1_024, json_schema_extra=_LEAST)
     again: SecretStr = Field(alias="confirmPassword", description="The same once more.", max_length=1_024)
 
 

@@ -1,10 +1,11 @@
 """The second step of a sign-in over JSON: the same steps as on the pages, and cookies of their own."""
 
 import json
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Security
 from fastapi.responses import Response
+from fastapi.security import APIKeyCookie
 from pydantic import Field
 
 from keystead.activate.shapes import ABSENT, JSON, UNKEPT, Sent, Shape, body_of, described, refused
@@ -55,6 +56,12 @@ _WRONG: Final = {
     "webauthn": "The passkey did not fit your account, or it answered another question. Ask for another question, or "
     "use something else.",
 }
+_step = APIKeyCookie(
+    name=MFA_COOKIE, scheme_name="step", description="The step of a sign-in that is not finished.", auto_error=False
+)
+_session = APIKeyCookie(
+    name=SESSION_COOKIE, scheme_name="cookie", description="The session that a sign-in begins.", auto_error=False
+)
 _AS_JSON: Final = {"headers": [(b"content-type", JSON.encode())]}
 
 
@@ -174,7 +181,13 @@ class StepRoutes:
         clear_mfa_cookies(response)
         return response
 
-    async def ask(self, request: Request, response: Response) -> PasskeyQuestionShape:
+    async def ask(
+        self,
+        request: Request,
+        response: Response,
+        _: Annotated[str | None, Security(_step)],
+        __: Annotated[str | None, Security(_session)],
+    ) -> PasskeyQuestionShape:
         """Return what to ask the passkeys of whoever signs in, or of whoever is signed in.
 
         The answer of the passkey goes to `/api/sso/mfa/login`, with the cookie `cloud.mfa.challenge` that comes with
