@@ -168,16 +168,6 @@ def test_without_a_step_or_with_a_wrong_one_one_begins_again(server: KeysteadSer
         assert (answer.status_code, answer.json()["code"]) == (401, "sign_in_over")
 
 
-def test_the_step_of_the_pages_is_the_step_of_this_api(server: KeysteadServer, carl: Secured) -> None:
-    keeper = at_the_step(server, carl)
-    page = Keeper(server.url).post("/api/sso/password/login", {"username": "carl", "password": carl.person.password})
-    assert page.status_code == 403
-    rows = ask(server.data, "SELECT COUNT(*) FROM sign_in_step WHERE attempts = 0")[0]
-    assert rows >= 2
-    keeper.show("otp", code="wrong")
-    assert ask(server.data, "SELECT COUNT(*) FROM sign_in_step WHERE attempts = 1")[0] >= 1
-
-
 @pytest.mark.parametrize(
     ("values", "status", "pointer"),
     [
