@@ -32,7 +32,7 @@ _DEVICE_NAMES: Final = Query(select(oauth_grant.c.device_name), str)
 _ASKED: Final = Query(select(device_authorization.c.scopes), str)
 
 
-async def start(web: httpx.AsyncClient, surface: OAuthSurface = OPENID, **form: str) -> dict[str, Any]:
+async def start(web: httpx.AsyncClient, surface: OAuthSurface = OPENID, **form: Any) -> dict[str, Any]:
     """Ask for codes."""
     answer = await web.post(surface.device_authorization, data={"client_id": PW, **form})
     assert answer.status_code == 200, answer.text
@@ -56,7 +56,7 @@ async def approve(house: Installation, codes: dict[str, Any]) -> None:
 
 async def sign_in(house: Installation, web: httpx.AsyncClient, scope: str = EVERY_SCOPE, **form: str) -> dict[str, Any]:
     """Go the whole way at the ACTIVATE API's surface."""
-    codes = await start(web, scope=scope, **form)
+    codes = await start(web, OPENID, scope=scope, **form)
     await approve(house, codes)
     answer = await poll(web, codes)
     assert answer.status_code == 200, answer.text
@@ -64,9 +64,11 @@ async def sign_in(house: Installation, web: httpx.AsyncClient, scope: str = EVER
     return found
 
 
-async def refresh(web: httpx.AsyncClient, token: str, surface: OAuthSurface = OPENID, **form: str) -> httpx.Response:
-    form = {"grant_type": "refresh_token", "refresh_token": token, **form}
-    return await web.post(surface.token, data=form)
+async def refresh(
+    web: httpx.AsyncClient, token: str, surface: OAuthSurface = OPENID, scope: str | None = None
+) -> httpx.Response:
+    form = {"grant_type": "refresh_token", "refresh_token": token}
+    return await web.post(surface.token, data=form if scope is None else {**form, "scope": scope})
 
 
 async def whoami(web: httpx.AsyncClient, token: str) -> int:
@@ -167,7 +169,7 @@ async def test_a_short_term_token_is_for_no_client_and_so_no_id_token(house: Ins
 async def test_who_signed_in_is_given_asked_for_or_not_beside_the_scopes_of_accounts(
     house: Installation, web: httpx.AsyncClient, asked: str | None, stored: str
 ) -> None:
-    codes = await start(web, **({} if asked is None else {"scope": asked}))
+    codes = await start(web, OPENID, **({} if asked is None else {"scope": asked}))
     assert await house.db.all(_ASKED, {}) == [stored]
     await approve(house, codes)
     assert (await poll(web, codes)).json()["scope"] == f"{ALWAYS} {stored}"
@@ -190,7 +192,7 @@ async def test_a_refresh_narrows_what_the_next_token_can_do_and_no_more_than_tha
 ) -> None:
     tokens = await sign_in(house, web)
     for asked, given in (("keys:read openid", "keys:read"), ("openid", ""), (None, EVERY_SCOPE)):
-        tokens = (await refresh(web, tokens["refresh_token"], **({"scope": asked} if asked else {}))).json()
+        tokens = (await refresh(web, tokens["refresh_token"], scope=asked)).json()
         assert tokens["scope"] == f"{ALWAYS} {given}".strip()
         found = await house.services.oauth.access.find(tokens["access_token"])
         assert found is not None
@@ -346,53 +348,51 @@ async def test_revoking_what_is_no_token_is_no_error_and_ends_nothing(
 FORM: Final = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
-@pytest.mark.parametrize(
-    ("path", "form", "status", "error"),
-    [
-        (OPENID.token, "", 400, "invalid_request"),
-        (OPENID.revoke, "", 400, "invalid_request"),
-        (OPENID.device_authorization, "", 400, "invalid_request"),
-        (OPENID.device_authorization, "client_id=nobody", 401, "invalid_client"),
-        (OPENID.token, "grant_type=authorization_code&code=x", 400, "unsupported_grant_type"),
-        (
-            OPENID.token,
-            "grant_type=urn:ietf:params:oauth:grant-type:token-exchange&subject_token=x",
-            400,
-            "unsupported_grant_type",
-        ),
-        (OPENID.token, "grant_type=client_credentials", 400, "unsupported_grant_type"),
-        (OPENID.token, f"grant_type={DEVICE_CODE}&client_id={PW}", 400, "invalid_request"),
-        (OPENID.token, f"grant_type={DEVICE_CODE}&client_id={PW}&device_code=x", 400, "invalid_grant"),
-        (OPENID.token, f"grant_type={DEVICE_CODE}&client_id=nobody&device_code=x", 401, "invalid_client"),
-        (OPENID.token, "grant_type=refresh_token&refresh_token=x", 400, "invalid_grant"),
-        (OPENID.token, "grant_type=refresh_token&grant_type=refresh_token", 400, "invalid_request"),
-        (OPENID.token, "grant_type=refresh_token&refresh_token=a%00b", 400, "invalid_request"),
-        (OPENID.token, "grant_type=%ff", 400, "invalid_request"),
-        (OPENID.revoke, "token=a&token=b", 400, "invalid_request"),
-        (OPENID.revoke, "token=a%00", 400, "invalid_request"),
-        (OPENID.device_authorization, f"client_id={PW}&device_name=a%00", 400, "invalid_request"),
-    ],
+REFUSED: Final = (
+    (OPENID.token, "", 400, "invalid_request"),
+    (OPENID.revoke, "", 400, "invalid_request"),
+    (OPENID.device_authorization, "", 400, "invalid_request"),
+    (OPENID.device_authorization, "client_id=nobody", 401, "invalid_client"),
+    (OPENID.token, "grant_type=authorization_code&code=x", 400, "unsupported_grant_type"),
+    (
+        OPENID.token,
+        "grant_type=urn:ietf:params:oauth:grant-type:token-exchange&subject_token=x",
+        400,
+        "unsupported_grant_type",
+    ),
+    (OPENID.token, "grant_type=client_credentials", 400, "unsupported_grant_type"),
+    (OPENID.token, f"grant_type={DEVICE_CODE}&client_id={PW}", 400, "invalid_request"),
+    (OPENID.token, f"grant_type={DEVICE_CODE}&client_id={PW}&device_code=x", 400, "invalid_grant"),
+    (OPENID.token, f"grant_type={DEVICE_CODE}&client_id=nobody&device_code=x", 401, "invalid_client"),
+    (OPENID.token, "grant_type=refresh_token&refresh_token=x", 400, "invalid_grant"),
+    (OPENID.token, "grant_type=refresh_token&grant_type=refresh_token", 400, "invalid_request"),
+    (OPENID.token, "grant_type=refresh_token&refresh_token=a%00b", 400, "invalid_request"),
+    (OPENID.token, "grant_type=%ff", 400, "invalid_request"),
+    (OPENID.revoke, "token=a&token=b", 400, "invalid_request"),
+    (OPENID.revoke, "token=a%00", 400, "invalid_request"),
+    (OPENID.device_authorization, f"client_id={PW}&device_name=a%00", 400, "invalid_request"),
 )
-async def test_a_refusal_is_oauths_and_a_problem_in_one_body(
-    web: httpx.AsyncClient, path: str, form: str, status: int, error: str
-) -> None:
-    answer = await web.post(path, content=form, headers=FORM)
-    body = answer.json()
-    assert (answer.status_code, body["error"], body["status"]) == (status, error, status)
-    assert body["message"] == body["detail"]
-    assert body["error_description"]
-    check_refusal(answer)
 
 
-@pytest.mark.parametrize("path", [OPENID.token, OPENID.revoke, OPENID.device_authorization])
-async def test_json_is_not_read_where_forms_are(web: httpx.AsyncClient, path: str) -> None:
-    answer = await web.post(path, json={"grant_type": "refresh_token", "client_id": PW, "token": "x"})
-    assert (answer.status_code, answer.json()["error"]) == (415, "invalid_request")
-    check_refusal(answer)
+async def test_a_refusal_is_oauths_and_a_problem_in_one_body(web: httpx.AsyncClient) -> None:
+    for path, form, status, error in REFUSED:
+        answer = await web.post(path, content=form, headers=FORM)
+        body = answer.json()
+        assert (answer.status_code, body["error"], body["status"]) == (status, error, status), (path, form)
+        assert body["message"] == body["detail"]
+        assert body["error_description"]
+        check_refusal(answer)
 
 
-@pytest.mark.parametrize("path", [OPENID.token, OPENID.revoke, OPENID.device_authorization])
-async def test_only_post_is_answered(web: httpx.AsyncClient, path: str) -> None:
-    answer = await web.get(path)
-    assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
-    check_refusal(answer)
+async def test_json_is_not_read_where_forms_are(web: httpx.AsyncClient) -> None:
+    for path in (OPENID.token, OPENID.revoke, OPENID.device_authorization):
+        answer = await web.post(path, json={"grant_type": "refresh_token", "client_id": PW, "token": "x"})
+        assert (answer.status_code, answer.json()["error"]) == (415, "invalid_request")
+        check_refusal(answer)
+
+
+async def test_only_post_is_answered(web: httpx.AsyncClient) -> None:
+    for path in (OPENID.token, OPENID.revoke, OPENID.device_authorization):
+        answer = await web.get(path)
+        assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+        check_refusal(answer)
