@@ -2,8 +2,8 @@
 
 Whatever hands a secret to a test notes it here; each server's log and database are searched for all of them when it
 stops. What is searched for is the part that is secret: of an API key what follows its host, of a token of ours what
-follows its prefix, of a refresh token its MAC (before it stand the grant's id and a number), of a JWT its signature
-(its header and claims say nothing that is not said elsewhere), of a cookie or form token with a MAC that MAC.
+follows its prefix, of a refresh token or an opaque access token its MAC (what it says stands before that), of a JWT its
+signature (its header and claims say nothing that is not said elsewhere), of a cookie or form token with a MAC that MAC.
 """
 
 import base64
@@ -20,6 +20,7 @@ _SHAPES: Final = {
     for kind, shape in (
         ("a JWT", r"eyJ[\w-]+\.eyJ[\w-]+\.(?P<secret>[\w-]+)\Z"),
         ("a refresh token", r"pwr_[\w-]{27}(?P<secret>[\w-]+)\Z"),
+        ("an opaque access token", r"pwoa_[\w-]{60}(?P<secret>[\w-]+)\Z"),
         ("a session", r"kss_(?P<secret>[0-9A-Za-z]+)\Z"),
         ("an invitation", r"(?:https?://\S+/)?ksi_(?P<secret>[0-9A-Za-z]+)\Z"),
         ("a device code", r"pwd_(?P<secret>[0-9A-Za-z]+)\Z"),

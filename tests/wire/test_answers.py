@@ -17,7 +17,7 @@ from keystead.kernel.problems import (
     catalogue,
 )
 from keystead.wire.answers import Answer, Surface, answer, surface_of
-from tests.wire.shapes import check_account, check_oauth, check_union
+from tests.wire.shapes import check_account, check_oauth, check_openid, check_union
 
 CATALOGUE = [kind for kind in catalogue() if kind.__module__.startswith("keystead.")]
 NAMES = [kind.__name__ for kind in CATALOGUE]
@@ -42,6 +42,8 @@ def test_every_problem_is_told_in_every_dialect(kind: type[Problem]) -> None:
     check_union(body(problem, Surface.UNION), kind.status)
     check_account(body(problem, Surface.ACCOUNT))
     check_oauth(body(problem, Surface.OAUTH), told(problem, Surface.OAUTH).body.decode())
+    check_openid(body(problem, Surface.OPENID), told(problem, Surface.OPENID).body.decode(), kind.status)
+    assert body(problem, Surface.OPENID)["error"] == kind.oauth_error
     assert {told(problem, surface).status for surface in Surface} == {kind.status}
 
 
@@ -73,6 +75,10 @@ def test_a_page_cannot_be_framed_or_told_what_to_load() -> None:
         ("/getServiceKeys/nothing", "", Surface.OAUTH),
         ("/getServiceKeys/device", "", Surface.PAGE),
         ("/account/service/v1/apps", BROWSER, Surface.ACCOUNT),
+        ("/api/oidc/token", BROWSER, Surface.OPENID),
+        ("/api/oidc/introspect", "", Surface.OPENID),
+        ("/api/oidc/token/", "", Surface.UNION),
+        ("/api/oidc/userinfo", "", Surface.UNION),
         ("/api/auth/session", BROWSER, Surface.UNION),
         ("/verify", BROWSER, Surface.UNION),
         ("/.well-known/jwks.json", BROWSER, Surface.UNION),
