@@ -5,10 +5,11 @@ import json
 
 import pytest
 
+from keystead.accounts.models import Policies
 from keystead.kernel.principal import Principal
 from keystead.kernel.problems import Forbidden, InvalidParameters, NotFound
 from keystead.kernel.scopes import Role
-from keystead.organizations.models import DAY, LONGEST_POLICY_DAYS, Policies
+from keystead.organizations.models import DAY, LONGEST_POLICY_DAYS
 from keystead.sessions.models import SignedIn, StepNeeded, Visit
 from tests.organizations.company import ADDRESS, Company
 from tests.organizations.conftest import Open

@@ -6,11 +6,11 @@ from contextlib import AsyncExitStack
 import pytest
 from sqlalchemy import select
 
+from keystead.accounts.models import Policies
 from keystead.db import Query
 from keystead.db.tables import revoked_token
 from keystead.kernel.problems import InvalidGrant
 from keystead.kernel.scopes import Role
-from keystead.organizations.models import Policies
 from tests.organizations.company import ADDRESS, Company, Node, cookie, node
 from tests.organizations.conftest import Open
 

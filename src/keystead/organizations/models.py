@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Final, Generic, Literal, TypeVar
 
-from keystead.accounts.models import Policies as Policies  # noqa: PLC0414 - named here for those who set them
 from keystead.kernel.secrets import Secret
 
 INVITATION_LIFE: Final = 604_800

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
+from keystead.accounts.models import Policies
 from keystead.kernel.principal import Principal
 from keystead.kernel.problems import Conflict, FieldProblem, Forbidden, InvalidParameters, NotFound
 from keystead.kernel.scopes import Role
@@ -14,7 +15,6 @@ from keystead.organizations.models import (
     POLICY_NAMES,
     Account,
     FoundInvitation,
-    Policies,
     Standing,
 )
 
