@@ -35,10 +35,20 @@ ALSO_RIGHT: Final[dict[str, tuple[list[int], str]]] = {
     "POST /api/oidc/device/lookup": ([404, 422, 429], "a code cannot be made up, and whoever tries is stopped"),
     "POST /api/oidc/device/decision": ([404, 422, 429], "the same"),
     **{f"{method} /api/oidc/{name}": ([404], "it is not offered") for method, name in NOT_OFFERED},
+    "POST /api/sso/mfa/otp/verify": ([409, 422], "neither the cookie of a beginning nor a code can be made up"),
+    "POST /api/sso/mfa/webauthn/verify": ([409, 422], "neither that cookie nor the answer of a passkey can be made up"),
+    "DELETE /api/sso/mfa": ([404, 422], "there is nothing to remove; a schema does not say that one member is needed"),
+    "DELETE /api/organizations/{organization}/users/{username}/mfa": ([404], "a name that nobody has names nobody"),
     "GET /verify": ([403], "a session and an API key have fewer scopes than there are"),
     "POST /api/sso/password/login": ([401], "a password cannot be made up"),
 }
 """What ``positive_data_acceptance`` takes for an answer to a request that fits its schema, beyond 2xx."""
+
+SECOND_FACTORS: Final = {
+    *(f"POST /api/sso/mfa/{name}" for name in ("otp", "otp/verify", "webauthn", "webauthn/verify")),
+    *("GET /api/sso/mfa", "DELETE /api/sso/mfa", "DELETE /api/organizations/{organization}/users/{username}/mfa"),
+}
+"""What a browser session alone is answered of second factors."""
 
 EXCLUDED: Final[dict[tuple[str, str], str]] = {
     (f"POST {path}", "positive_data_acceptance"): (
@@ -160,6 +170,7 @@ def test_no_answer_of_the_rest_is_undocumented_whatever_is_sent(opened: Opened) 
                 "POST /api/sso/logout": lambda: cookie(opened),
                 "POST /api/oidc/introspect": in_turn(bearer(opened), basic(opened)),
                 **dict.fromkeys(("GET /api/oidc/userinfo", "POST /api/oidc/userinfo"), lambda: access_token),
+                **dict.fromkeys(SECOND_FACTORS, lambda: own_session),
                 "POST /api/oidc/device/lookup": lambda: own_session,
                 "POST /api/oidc/device/decision": lambda: own_session,
             }
@@ -170,6 +181,7 @@ def test_no_answer_of_the_rest_is_undocumented_whatever_is_sent(opened: Opened) 
     assert not found.failures, unexplained(found)
     assert found.checks.keys() >= CHECKS - {"use_after_free", "ensure_resource_availability"}
     refused = {"POST /getServiceKeys/token", "POST /api/oidc/token"}
+    refused |= SECOND_FACTORS & ALSO_RIGHT.keys()
     refused |= {"POST /api/oidc/device/lookup", "POST /api/oidc/device/decision"}
     refused |= {f"{method} /api/oidc/{name}" for method, name in NOT_OFFERED}
     for operation, statuses in found.answers.items():
