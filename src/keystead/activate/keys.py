@@ -27,7 +27,7 @@ from keystead.kernel.problems import (
     UnsupportedMediaType,
 )
 from keystead.kernel.scopes import Scope, Scopes
-from keystead.keys.models import LONGEST_LIFE, ApiKey
+from keystead.keys.models import LONGEST_LIFE, LONGEST_NAME, NAME_PATTERN, ApiKey
 from keystead.keys.service import Keys
 from keystead.wire.access import allow
 from keystead.wire.caller import caller_of
@@ -42,6 +42,8 @@ SHORTEST: Final = 900
 _DAY: Final = 86_400
 _LONGEST_DAYS: Final = LONGEST_LIFE // _DAY
 _DAYS: Final = re.compile("[0-9]{1,9}")
+_DAYS_SHOWN: Final = "^0{0,5}([0-9]{0,3}|[12][0-9]{3}|3[0-5][0-9]{2}|36[0-4][0-9]|3650)$"
+"""The same for the document, with the longest life in it; a test holds it against that."""
 
 _REFUSED: Final = (*ANYWHERE, TwoCredentials, Unauthenticated, CredentialNotAllowed, RateLimited)
 
@@ -53,11 +55,13 @@ class NewOwnKey(Sent):
         None,
         description="What the key is called, unique among your keys of the organization. Left out or empty, it is "
         "`token-YYYYMMDD-HHMMSS-xxxx`: the time in UTC and four random characters.",
+        json_schema_extra={"pattern": f"^$|{NAME_PATTERN}", "maxLength": LONGEST_NAME},
     )
     duration: str | None = Field(
         None,
         description="In how many days the key expires, as text. Empty, `0` or left out it does not, where no policy "
         "says how long keys live. Not together with `expiresIn`.",
+        json_schema_extra={"pattern": _DAYS_SHOWN},
     )
     expires_in: int | None = Field(
         None,
@@ -67,7 +71,9 @@ class NewOwnKey(Sent):
         description="The same in seconds.",
     )
     type: Literal["platform", "ai"] = Field(
-        "platform", description="`platform`. This server has no AI allocations, so `ai` is refused."
+        "platform",
+        description="This server has no AI allocations, so `ai` is refused.",
+        json_schema_extra={"enum": ["platform"]},
     )
     allocation: str | None = Field(None, description="Ignored: it belongs to AI keys.")
 

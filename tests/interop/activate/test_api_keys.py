@@ -105,6 +105,15 @@ def test_a_duration_that_is_no_number_of_days_is_refused_by_name(ada: Sdk, days:
     assert len(sdk.good(get_apikeys, ada)) == len(before)
 
 
+def test_the_document_says_which_durations_there_are(server: KeysteadServer) -> None:
+    asked = httpx.get(f"{server.url}/openapi.json", trust_env=False).json()["paths"]["/api/apikeys"]["post"]
+    schema = asked["requestBody"]["content"]["application/json"]["schema"]["properties"]["duration"]
+    fit = re.compile(schema["pattern"])
+    assert [days for days in range(10_000) if fit.search(str(days))] == list(range(3_651))
+    assert fit.search("")
+    assert fit.search("007")
+
+
 @pytest.mark.parametrize(
     ("sent", "pointer"),
     [
