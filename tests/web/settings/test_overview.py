@@ -180,7 +180,7 @@ async def test_much_costs_no_more_statements_than_little(here: Node, monkeypatch
     with counted_reads(here, monkeypatch) as many:
         page = await ada.get(OVERVIEW)
     assert few == many
-    assert len(many) == 5
+    assert len(many) == 6
     assert page.words.count("Switch to") == 20
 
 
