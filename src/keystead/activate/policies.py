@@ -39,22 +39,21 @@ _OF_PLATFORM: Final = "/api/platform/policies"
 _READ: Final = (*ANYWHERE, TwoCredentials, Unauthenticated, CredentialNotAllowed, Forbidden, RateLimited)
 _CHANGED: Final = (*_READ, CrossSite, Impersonating, NotFound)
 _SET: Final = (*_CHANGED, UnsupportedMediaType, InvalidParameters)
-_VALUE: Final[TypeAdapter[int | bool]] = TypeAdapter(int | bool)
-_BODY: Final[dict[str, Any]] = {
+_LIFE_SET: Final = tuple(problem for problem in _SET if problem is not NotFound)
+_VALUE: Final[TypeAdapter[int | bool | float]] = TypeAdapter(int | bool | float)
+_LIFE: Final = next(name for name, field in POLICY_NAMES.items() if field == LIFE)
+_DAYS_BODY: Final[dict[str, Any]] = {
     "requestBody": {
         "required": True,
-        "description": "The value alone, without an object around it: whole days for `max-api-key-ttl`, 0 for no "
-        "limit; true or false for the others.",
-        "content": {
-            JSON: {
-                "schema": {
-                    "oneOf": [
-                        {"type": "integer", "minimum": 0, "maximum": LONGEST_POLICY_DAYS},
-                        {"type": "boolean"},
-                    ]
-                }
-            }
-        },
+        "description": "Whole days, without an object around them; 0 for no limit.",
+        "content": {JSON: {"schema": {"type": "integer", "minimum": 0, "maximum": LONGEST_POLICY_DAYS}}},
+    }
+}
+_FLAG_BODY: Final[dict[str, Any]] = {
+    "requestBody": {
+        "required": True,
+        "description": "Whether the policy is on, without an object around it.",
+        "content": {JSON: {"schema": {"type": "boolean"}}},
     }
 }
 _MEANINGS: Final = (
@@ -103,14 +102,25 @@ class PolicyRoutes:
             **ABSENT,
         )
         router.add_api_route(
+            f"{_OF_ORGANIZATION}/{_LIFE}",
+            self.set_life_of_organization,
+            methods=["POST"],
+            response_model=dict[str, ShownPolicy],
+            summary="Set how long API keys of an organization live",
+            operation_id="set_organization_max_api_key_ttl_policy",
+            responses=documented(*_SET),
+            openapi_extra=BY_SESSION | _DAYS_BODY,
+            **ABSENT,
+        )
+        router.add_api_route(
             _OF_ORGANIZATION + "/{name}",
             self.set_of_organization,
             methods=["POST"],
             response_model=dict[str, ShownPolicy],
-            summary="Set a policy of an organization",
+            summary="Turn a policy of an organization on or off",
             operation_id="set_organization_policy",
             responses=documented(*_SET),
-            openapi_extra=BY_SESSION | _BODY,
+            openapi_extra=BY_SESSION | _FLAG_BODY,
             **ABSENT,
         )
         router.add_api_route(
@@ -137,14 +147,25 @@ class PolicyRoutes:
             **ABSENT,
         )
         router.add_api_route(
+            f"{_OF_PLATFORM}/{_LIFE}",
+            self.set_life_of_platform,
+            methods=["POST"],
+            response_model=dict[str, ShownPolicy],
+            summary="Set how long API keys of the platform live",
+            operation_id="set_platform_max_api_key_ttl_policy",
+            responses=documented(*_LIFE_SET),
+            openapi_extra=BY_SESSION | _DAYS_BODY,
+            **ABSENT,
+        )
+        router.add_api_route(
             _OF_PLATFORM + "/{name}",
             self.set_of_platform,
             methods=["POST"],
             response_model=dict[str, ShownPolicy],
-            summary="Set a policy of the platform",
+            summary="Turn a policy of the platform on or off",
             operation_id="set_platform_policy",
             responses=documented(*_SET),
-            openapi_extra=BY_SESSION | _BODY,
+            openapi_extra=BY_SESSION | _FLAG_BODY,
             **ABSENT,
         )
         router.add_api_route(
@@ -168,10 +189,19 @@ class PolicyRoutes:
         own, platform = await self._organizations.policies_for(principal)
         return {name: _shown(name, own, platform) for name in _set_ones(stricter(own, platform))}
 
+    async def set_life_of_organization(
+        self, request: Request, organization: _Organization, principal: _Administrator
+    ) -> dict[str, ShownPolicy]:
+        """Set how many days an API key that is made from now on lives at most, and answer what counts now.
+
+        For owners and admins. The platform's policy may be stricter.
+        """
+        return await self.set_of_organization(request, organization, _LIFE, principal)
+
     async def set_of_organization(
         self, request: Request, organization: _Organization, name: _Name, principal: _Administrator
     ) -> dict[str, ShownPolicy]:
-        """Set a policy of your organization and answer what counts now; the platform's may be stricter.
+        """Turn a policy of your organization on or off and answer what counts now; the platform's may be stricter.
 
         For owners and admins. `enforce-mfa` needs a session that was begun with a second factor, and ends those that
         were not; `disable-password-login` needs one that was begun with a passkey.
@@ -196,8 +226,12 @@ class PolicyRoutes:
         platform = await self._organizations.platform_policies_for(principal)
         return {name: _shown(name, None, platform) for name in _set_ones(platform)}
 
+    async def set_life_of_platform(self, request: Request, principal: _Administrator) -> dict[str, ShownPolicy]:
+        """Set how many days an API key that is made from now on lives at most, in every organization. For operators."""
+        return await self.set_of_platform(request, _LIFE, principal)
+
     async def set_of_platform(self, request: Request, name: _Name, principal: _Administrator) -> dict[str, ShownPolicy]:
-        """Set a policy of the platform, which counts in every organization. For operators.
+        """Turn a policy of the platform on or off, which counts in every organization. For operators.
 
         `enforce-mfa` needs a session that was begun with a second factor, and ends those that were not;
         `disable-password-login` needs one that was begun with a passkey.
@@ -245,6 +279,7 @@ async def _value(request: Request, name: str) -> int:
         if any(mistake["type"] == "json_invalid" for mistake in error.errors(include_input=False)):
             raise InvalidRequest("The body is not valid JSON.") from None
         raise InvalidParameters(sentence) from None
-    if isinstance(value, bool) is days or (days and not 0 <= value <= LONGEST_POLICY_DAYS):
+    # What a schema calls an integer may be written as 90.0.
+    if isinstance(value, bool) is days or value != value // 1 or not 0 <= value <= LONGEST_POLICY_DAYS:
         raise InvalidParameters(sentence)
-    return value
+    return int(value)

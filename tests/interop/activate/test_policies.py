@@ -218,7 +218,7 @@ def test_a_key_lives_no_longer_than_either_allows(ada: Sdk, olga: Keyholder, ott
     assert made.title == "a month"
 
 
-WRONG: Final = (b"true", b"false", b'"90"', b"90.0", b"1e2", b"-1", b"3651", b"{}", b"[90]", b"null")
+WRONG: Final = (b"true", b"false", b'"90"', b"90.5", b"1e400", b"-1", b"3651", b"{}", b"[90]", b"null")
 
 
 @pytest.mark.parametrize("content", [*WRONG, b"1" * 4_000])
@@ -227,6 +227,12 @@ def test_days_are_a_whole_number_and_nothing_else(olga: Keyholder, content: byte
     assert answer.status_code == 422
     assert "from 0 to 3650" in answer.json()["message"]
     assert own(olga.sdk) == {}
+
+
+@pytest.mark.parametrize("content", [b"90", b"90.0", b"9e1", b" 90 "])
+def test_days_may_be_written_in_every_way_that_json_has_for_them(olga: Keyholder, content: bytes) -> None:
+    answer = send(olga.sdk, "POST", f"{OF_ACME}/{TTL}", content)
+    assert answer.content == b'{"max-api-key-ttl":{"level":"organization","name":"max-api-key-ttl","value":90}}'
 
 
 @pytest.mark.parametrize("content", [b"1", b"0", b'"true"', b"{}", b"[]", b"null", b"1.0"])
