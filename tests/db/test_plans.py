@@ -78,6 +78,7 @@ ANSWERS_A_LIST: Final = {
     "oauth.store.DELETE_GRANTS_OF_USER_IN",
     "oauth.store.GUESSES",
     "oauth.switching.APPROVED_CLIENTS",  # and the grants of each client that it names
+    "organizations.store.ACCOUNT_IN",  # and how many organizations the person belongs to
     "organizations.store.ANOTHER_OWNER",
     "organizations.store.INVITATIONS",
     "organizations.store.MEMBERS",

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import httpx
 import pytest
@@ -20,6 +20,7 @@ from tests.interop.activate import sdk
 from tests.interop.activate.conftest import ROOT
 from tests.interop.activate.crowd import Signed, device, join, key_with, pw_cli, refreshed, signed_in
 from tests.interop.activate.sdk import Sdk
+from tests.openapi.documents import fetch, operations
 from tests.support.server import ADA, BOB, KeysteadServer, Person
 
 MONTH = timedelta(days=30)
@@ -38,8 +39,13 @@ class Crowd(NamedTuple):
 @pytest.fixture(scope="module")
 def crowd(server: KeysteadServer) -> Crowd:
     server.admin("create-org", "--name", "evil")
-    acme = [join(server, name, role) for name, role in (("alan", "admin"), ("olga", "owner"), ("ben", "member"))]
-    return Crowd(*acme, join(server, "cyd"), join(server, "eve", "owner", "evil"))
+    return Crowd(
+        alan=join(server, "alan", "admin"),
+        olga=join(server, "olga", "owner"),
+        ben=join(server, "ben"),
+        cyd=join(server, "cyd"),
+        eve=join(server, "eve", "owner", "evil"),
+    )
 
 
 @pytest.fixture
@@ -55,7 +61,7 @@ def listed(client: Sdk, user: str, organization: str = "acme") -> list[LoginSess
 
 
 def is_in(client: Sdk) -> bool:
-    return get_whoami.sync_detailed(client=client).status_code == 200
+    return bool(get_whoami.sync_detailed(client=client).status_code == 200)
 
 
 def refreshed_at_oidc(server: KeysteadServer, held: Signed) -> int:
@@ -213,15 +219,21 @@ def test_ending_ones_own_sessions_leaves_the_one_that_asks_and_ones_devices(
     assert refreshed(server, held) == "ok"
 
 
-@pytest.mark.parametrize("resources", [None, True, False, UNSET])
+@pytest.mark.parametrize(
+    ("name", "body"),
+    [
+        ("gus", UNSET),
+        ("gil", RevokeLoginSessionOption(include_resources=None)),
+        ("guy", RevokeLoginSessionOption(include_resources=True)),
+        ("gina", RevokeLoginSessionOption(include_resources=False)),
+    ],
+)
 def test_whoever_leads_signs_a_member_out_of_every_browser_and_device(
-    server: KeysteadServer, alan: Sdk, resources: object
+    server: KeysteadServer, alan: Sdk, name: str, body: Any
 ) -> None:
-    name = {None: "gus", True: "gil", False: "gay", UNSET: "guy"}[resources]  # type: ignore[index]
-    gus = join(server, name)
-    body = UNSET if resources is UNSET else RevokeLoginSessionOption.from_dict({"includeResources": resources})
-    held = [device(server, gus), device(server, gus)]
-    with signed_in(server, gus, gus) as browsers:
+    member = join(server, name)
+    held = [device(server, member), device(server, member)]
+    with signed_in(server, member, member) as browsers:
         assert all(map(is_in, browsers))
         sdk.good(ending_all, alan, "acme", name, body=body)
         assert not any(map(is_in, browsers))
@@ -333,3 +345,21 @@ def test_an_operator_ends_their_own_sessions_as_everybody_does(server: KeysteadS
         sdk.good(ending_all, other, "operators", "root")
         assert [one.current for one in listed(other, "root", "operators")] == [True]
         assert not is_in(root)
+
+
+def test_what_is_answered_is_what_the_document_describes(server: KeysteadServer, alan: Sdk) -> None:
+    mia = join(server, "mia")
+    device(server, mia)
+    pw_cli(server, mia, "mia's laptop")
+    with signed_in(server, mia) as (browser,), httpx.Client(base_url=server.url, trust_env=False) as http:
+        documented = {one.label: one for one in operations(fetch(http))}
+        its = "/api/organizations/acme/users/mia/login-sessions"
+        for label, client, path, most in (
+            ("GET /api/organizations/{organization}/users/{user}/login-sessions", browser, its, 1),
+            ("GET /api/organizations/{organization}/users/{user}/login-sessions", alan, its, 3),
+            ("GET /api/oidc/connected-apps", browser, "/api/oidc/connected-apps", 2),
+        ):
+            answer = client.get_httpx_client().get(path)
+            found = answer.json()
+            assert len(found if isinstance(found, list) else found["apps"]) == most
+            assert documented[label].undocumented(answer) == ""
