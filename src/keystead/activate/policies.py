@@ -39,7 +39,8 @@ _OF_PLATFORM: Final = "/api/platform/policies"
 _READ: Final = (*ANYWHERE, TwoCredentials, Unauthenticated, CredentialNotAllowed, Forbidden, RateLimited)
 _CHANGED: Final = (*_READ, CrossSite, Impersonating, NotFound)
 _SET: Final = (*_CHANGED, UnsupportedMediaType, InvalidParameters)
-_LIFE_SET: Final = tuple(problem for problem in _SET if problem is not NotFound)
+_LIFE_UNSET: Final = (*_READ, CrossSite, Impersonating)
+_LIFE_SET: Final = (*_LIFE_UNSET, UnsupportedMediaType, InvalidParameters)
 _VALUE: Final[TypeAdapter[int | bool | float]] = TypeAdapter(int | bool | float)
 _LIFE: Final = next(name for name, field in POLICY_NAMES.items() if field == LIFE)
 _DAYS_BODY: Final[dict[str, Any]] = {
@@ -113,6 +114,17 @@ class PolicyRoutes:
             **ABSENT,
         )
         router.add_api_route(
+            f"{_OF_ORGANIZATION}/{_LIFE}",
+            self.unset_life_of_organization,
+            methods=["DELETE"],
+            status_code=204,
+            response_class=Response,
+            summary="Unset how long API keys of an organization live",
+            operation_id="delete_organization_max_api_key_ttl_policy",
+            responses=documented(*_CHANGED),
+            openapi_extra=BY_SESSION,
+        )
+        router.add_api_route(
             _OF_ORGANIZATION + "/{name}",
             self.set_of_organization,
             methods=["POST"],
@@ -156,6 +168,17 @@ class PolicyRoutes:
             responses=documented(*_LIFE_SET),
             openapi_extra=BY_SESSION | _DAYS_BODY,
             **ABSENT,
+        )
+        router.add_api_route(
+            f"{_OF_PLATFORM}/{_LIFE}",
+            self.unset_life_of_platform,
+            methods=["DELETE"],
+            status_code=204,
+            response_class=Response,
+            summary="Unset how long API keys of the platform live",
+            operation_id="delete_platform_max_api_key_ttl_policy",
+            responses=documented(*_LIFE_UNSET),
+            openapi_extra=BY_SESSION,
         )
         router.add_api_route(
             _OF_PLATFORM + "/{name}",
@@ -221,6 +244,12 @@ class PolicyRoutes:
         await self._organizations.change_policy(principal, name, 0, caller_of(request.scope).address)
         return Response(status_code=204)
 
+    async def unset_life_of_organization(
+        self, request: Request, organization: _Organization, principal: _Administrator
+    ) -> Response:
+        """Unset the policy of your organization; the platform's goes on. One that is not set is no mistake."""
+        return await self.unset_of_organization(request, organization, _LIFE, principal)
+
     async def of_platform(self, principal: _Reader) -> dict[str, ShownPolicy]:
         """Answer the policies of the platform, by name; those that are not set are left out. For operators."""
         platform = await self._organizations.platform_policies_for(principal)
@@ -246,6 +275,10 @@ class PolicyRoutes:
         """Unset a policy of the platform; those of organizations go on. One that is not set is no mistake."""
         await self._organizations.change_platform_policy(principal, name, 0, caller_of(request.scope).address)
         return Response(status_code=204)
+
+    async def unset_life_of_platform(self, request: Request, principal: _Administrator) -> Response:
+        """Unset the policy of the platform; those of organizations go on. One that is not set is no mistake."""
+        return await self.unset_of_platform(request, _LIFE, principal)
 
 
 def _set_ones(policies: Policies) -> list[str]:
