@@ -283,6 +283,7 @@ def desk(furnished: Furnished, tmp_path: Path) -> Iterator[Desk]:
         keys=services.keys_of_installation,
         settings=settings,
         accounts=services.accounts,
+        tokens=services.tokens,
         audit=services.audit,
     )
     authenticator = Authenticator(
