@@ -7,6 +7,7 @@ from typing import get_args
 import pytest
 from jinja2 import UndefinedError
 
+from keystead.sessions.models import STOP_PATH
 from keystead.web import render as rendering
 from keystead.web import views
 from keystead.web.frame import Confirm
@@ -199,13 +200,15 @@ def test_no_two_outcomes_have_the_same_title() -> None:
     assert len(titles) == len(STATES)
 
 
-def test_every_page_of_settings_offers_to_sign_out_by_a_post_with_a_form_token() -> None:
-    form = Filler(filled=True, flags=True, text="Ada").page(Confirm)
-    [sign_out] = [e for e in read(form).all("form") if e.attributes["action"] == views.SIGN_OUT_PATH]
-    tokens = [element.attributes["value"] for element in read(form).named("form_token")]
+@pytest.mark.parametrize("acting", [False, True])
+def test_every_page_of_settings_offers_to_sign_out_and_to_stop_acting_by_a_post_with_a_form_token(acting: bool) -> None:
+    form = Filler(filled=True, flags=acting, text="Ada").page(Confirm)
     assert isinstance(form, Confirm)
-    assert sign_out.attributes["method"] == "post"
-    assert tokens == [form.frame.sign_out_token, form.frame.form_token]
+    posts = {e.attributes["action"]: e.attributes["method"] for e in read(form).all("form")}
+    assert posts.pop(form.action) == "post"
+    assert posts == {views.SIGN_OUT_PATH: "post", **({STOP_PATH: "post"} if acting else {})}
+    tokens = [element.attributes["value"] for element in read(form).named("form_token")]
+    assert tokens == [form.frame.sign_out_token, *[form.frame.form_token] * (1 + acting)]
 
 
 @pytest.mark.parametrize(("harmless", "kind"), [(False, "danger"), (True, "primary")])
