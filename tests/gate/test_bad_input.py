@@ -78,7 +78,7 @@ HOSTILE_BODIES: dict[str, bytes] = {
 }
 WELL = {"amount_cents": 500, "platform": {}, "expires_in": 60, "overlap_seconds": 0}
 """Values that fit, where a text does not."""
-FITS = {("expires_in", "null"), ("includeResources", "null"), ("includeResources", "true")}
+FITS = {("expires_in", "null"), ("includeResources", "null"), ("includeResources", "true"), ("removeAll", "true")}
 """What is right after all: null says the same as leaving it out."""
 MAY_BE_EMPTY = {"DELETE /api/organizations/{organization}/users/{user}/login-sessions"}
 """Where the whole body may be left out."""
