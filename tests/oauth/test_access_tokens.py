@@ -19,6 +19,7 @@ from keystead.kernel.settings import Settings
 from keystead.oauth.access_tokens import SCOPE_BITS, AccessTokens
 from keystead.oauth.models import AccessTokenKind, TokenRequest, TokenSet
 from keystead.oauth.service import DEVICE_CODE, REFRESH_TOKEN
+from keystead.operate.logs import _Mask
 from tests.oauth.conftest import Open
 from tests.support.clock import ManualClock
 from tests.support.installation import EVERY_SCOPE, PUBLIC_URL, Installation, tokens_from
@@ -130,6 +131,11 @@ async def test_an_expired_token_costs_no_look_up_and_ends_nothing() -> None:
     expired = derive_access_token(KEY, locator).reveal()
     assert await tokens.find(expired) is None
     assert tokens.read(expired) is None
+
+
+def test_no_line_of_the_log_holds_a_token() -> None:
+    line = {"event": f"refused {GOLDEN_TEXT}", "exception": f"text='{GOLDEN_TEXT}'"}
+    assert _Mask("pwt")(line) == {"event": "refused pwoa_********", "exception": "text='pwoa_********'"}
 
 
 # What it can do

@@ -94,8 +94,9 @@ def fit_to_be_shown(case: Case) -> None:
     """Give clients and devices names and platforms that can be shown: which can is Unicode's to say."""
     if not isinstance(case.body, dict):
         return
-    if isinstance(case.body.get("device_name"), str):
-        case.body["device_name"] = shown(case.body["device_name"])[:20]
+    device = case.body.get("device_name")
+    if isinstance(device, str):
+        case.body["device_name"] = shown(device)[:20]
     if case.operation.label != "POST /getServiceKeys/register":
         return
     name, platform = case.body.get("client_name"), case.body.get("platform")
