@@ -61,6 +61,7 @@ _BEGIN_AGAIN: Final = (
     "Nothing is being set up here: it was begun too long ago, or the cookie that came with it was not sent. Begin "
     "again with POST {}, and send the cookie that it sets."
 )
+CODE_DIGITS: Final = 6
 _PIXELS: Final = 6
 """The width of a module of the QR code, so that a phone reads it off any screen."""
 _GUARDS: Final[dict[str, Any]] = {"path": PATH, "secure": True, "httponly": True, "samesite": "lax"}
@@ -197,6 +198,8 @@ class FactorRoutes:
     async def add_app(self, request: Request, principal: _Own, response: Response) -> Added:
         """Add the app whose code this is. Every other session that was begun with a password alone ends."""
         body = await body_of(request, AppCode)
+        if sum(character.isdecimal() for character in body.code) != CODE_DIGITS:
+            raise refused("code", "wrong_code", "The code of an authenticator app has six digits.")
         await self._second_factors.check_fresh(principal)
         sealed, address = request.cookies.get(APP_COOKIE, ""), caller_of(request.scope).address
         try:
@@ -225,15 +228,15 @@ class FactorRoutes:
         That the sign-in was a moment ago was asked when the challenge was made, which is this session's alone.
         """
         body = await body_of(request, MadePasskey)
+        name, answer = self._factors.check_passkey_name(body.name), _answer_of(body.response)
         begun = request.cookies.get(PASSKEY_COOKIE, "")
         try:
             challenge = self._factors.challenge_of(principal.credential_id, begun)
         except FormExpired:
             raise Conflict(_BEGIN_AGAIN.format(f"{PATH}/webauthn")) from None
-        answer = body.response if isinstance(body.response, str) else json.dumps(body.response)
         address = caller_of(request.scope).address
         try:
-            codes = await self._second_factors.add_passkey(principal, answer, challenge, body.name, address)
+            codes = await self._second_factors.add_passkey(principal, answer, challenge, name, address)
         except InvalidParameters as problem:
             raise _in_words_of_the_body(problem) from None
         return _done(response, PASSKEY_COOKIE, "The passkey was added.", codes)
@@ -304,6 +307,22 @@ def _done(response: Response, cookie: str, message: str, codes: tuple[Secret, ..
         return Added(message=message)
     told = f"{message} Keep the recovery codes where you will find them: they are shown this once."
     return Added(message=told, recoveryCodes=[code.reveal() for code in codes])
+
+
+def _answer_of(response: Any) -> str:
+    """Return what a browser answered as JSON; programs send it as an object, or as the text of one.
+
+    Raises InvalidParameters for what is no credential at all (W3C Web Authentication, section 5.1).
+    """
+    found = response
+    if isinstance(response, str):
+        try:
+            found = json.loads(response)
+        except (ValueError, RecursionError):
+            found = None
+    if not (isinstance(found, dict) and isinstance(found.get("id"), str) and isinstance(found.get("response"), dict)):
+        raise refused("response", "passkey", "Send the credential as the browser gave it, with its id and response.")
+    return json.dumps(found)
 
 
 def _in_words_of_the_body(problem: InvalidParameters) -> InvalidParameters:

@@ -6,6 +6,7 @@ over https the SDK's own jar sends it.
 
 import base64
 import json
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -247,7 +248,9 @@ def test_a_wrong_code_adds_nothing_and_the_right_one_may_follow(house: House) ->
     carol = house.move_in()
     secret, cookie = begin_app(house.sdk(carol))
     client = house.sdk(carol, cloud_app=cookie)
-    wrong = confirm(client, "12345x")
+    assert "six digits" in refusal(confirm(client, "12345x"), 422).message
+    near = {pyotp.TOTP(secret).at(int(time.time()) + 30 * steps) for steps in range(-3, 4)}
+    wrong = confirm(client, next(code for code in map("{:06}".format, range(8)) if code not in near))
     assert pointers(wrong) == ["#/code"]
     assert "not the code that the app shows now" in refusal(wrong, 422).message
     assert pointers(confirm(client, "")) == ["#/code"]
@@ -318,7 +321,8 @@ def test_an_answer_that_does_not_fit_adds_no_passkey(house: House, phone: Authen
     elsewhere = json.loads(Authenticator("https://evil.example").create(json.dumps(options)))
     stale = json.loads(phone.create(json.dumps(options | {"challenge": "A" * 43})))
     right = json.loads(phone.create(json.dumps(options)))
-    for response in (elsewhere, stale, {}, "", [], 7, None, {"id": "x", "response": {"clientDataJSON": 1}}):
+    no_credentials = ({}, "", [], 7, None, "[" * 30_000, {"id": "x", "response": {"clientDataJSON": 1}})
+    for response in (elsewhere, stale, *no_credentials):
         answer = show(client, response)
         refusal(answer, 422)
         assert pointers(answer) == ["#/response"], response
