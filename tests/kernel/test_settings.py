@@ -76,6 +76,13 @@ def test_every_mistake_is_told_at_once_wherever_it_stands(file: Path) -> None:
         assert place in found, place
 
 
+@pytest.mark.parametrize("prefix", ["kss", "ksi", "kst", "pwd", "pwr", "pwoa"])
+def test_api_keys_do_not_begin_as_another_kind_of_credential_does(prefix: str) -> None:
+    assert problems(api_key_prefix=prefix) == [
+        "KEYSTEAD_API_KEY_PREFIX: another kind of credential begins with it; choose another one, for instance pwt"
+    ]
+
+
 @pytest.mark.parametrize(
     "variables",
     [

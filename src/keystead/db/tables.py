@@ -422,7 +422,7 @@ revoked_token = Table(
     _text("id", primary_key=True),
     _number("revoked_at"),
     _number("expires_at", index=True),
-    # The grant that it was made under, if any, so that making and revoking tokens does not grow this list for ever.
+    # The grant or API key that it was made under, if any: making and revoking tokens does not grow this list for ever.
     _text("grant_id", nullable=True, index=True),
     Index("ix_revoked_token_revoked_at_id", "revoked_at", "id"),
 )

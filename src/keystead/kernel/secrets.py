@@ -30,6 +30,18 @@ DEVICE_CODE_PREFIX: Final = "pwd_"
 REFRESH_TOKEN_PREFIX: Final = "pwr_"  # noqa: S105 - a public prefix, not a secret
 ACCESS_TOKEN_PREFIX: Final = "pwoa_"  # noqa: S105 - a public prefix, not a secret
 
+ISSUED_PREFIXES: Final = frozenset(
+    {
+        SESSION_PREFIX,
+        INVITATION_PREFIX,
+        STEP_PREFIX,
+        DEVICE_CODE_PREFIX,
+        REFRESH_TOKEN_PREFIX,
+        ACCESS_TOKEN_PREFIX,
+    }
+)
+"""How every secret begins that is no API key."""
+
 _API_KEY = re.compile(r"(?P<prefix>[a-z]{2,8})_(?P<host>[A-Za-z0-9_-]{1,340})\.[0-9A-Za-z]{20,45}\Z")
 _OPAQUE = re.compile(r"[a-z]{3}_[0-9A-Za-z]{45}\Z")
 

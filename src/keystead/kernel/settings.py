@@ -25,6 +25,8 @@ from pydantic import (
     model_validator,
 )
 
+from keystead.kernel.secrets import ISSUED_PREFIXES
+
 PREFIX: Final = "KEYSTEAD_"
 _IN_FILE: Final = "_file"
 FILE_NAME: Final = "keystead.toml"
@@ -169,6 +171,13 @@ class Settings(BaseModel):
     limit_wrong_codes_address: int = Field(30, description="Wrong user codes that an address may try in an hour.", ge=1)
 
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
+
+    @field_validator("api_key_prefix")
+    @classmethod
+    def _nobody_elses(cls, value: str) -> str:
+        if f"{value}_" in ISSUED_PREFIXES:
+            raise ValueError("another kind of credential begins with it; choose another one, for instance pwt")
+        return value
 
     @field_validator("public_url")
     @classmethod
