@@ -79,7 +79,7 @@ DESCRIPTIONS: Final[dict[Scope, str]] = {
     Scope.TOKENS_READ: "See when your short-term tokens were made and until when they are valid",
     Scope.TOKENS_CREATE: "Create short-term tokens that can do the same as this sign-in, for up to a day",
     Scope.TOKENS_DELETE: "Revoke your short-term tokens",
-    Scope.SESSIONS_READ: "See the browsers in which you are signed in, and from where",
+    Scope.SESSIONS_READ: "See the browsers in which you are signed in, and from where; owners and admins also members'",
     Scope.SESSIONS_DELETE: "Sign you out of browsers",
     Scope.DEVICES_READ: "See the devices and programs that you signed in, and from where",
     Scope.DEVICES_DELETE: "Sign out the devices and programs that you signed in",
