@@ -2,7 +2,7 @@
 
 import pytest
 
-from keystead.kernel.permissions import ALLOWED_METHODS, Permission, check_permission
+from keystead.kernel.permissions import ALLOWED_METHODS, SCOPES_ASKED, Permission, check_permission
 from keystead.kernel.principal import Identity, Method, Principal
 from keystead.kernel.problems import CredentialNotAllowed, InsufficientScope
 from keystead.kernel.scopes import ALL_SCOPES, ROLE_SCOPES, Role, Scope, Scopes
@@ -31,12 +31,31 @@ def test_every_permission_is_in_the_table_and_every_scope_is_a_permission() -> N
 @pytest.mark.parametrize("permission", Permission)
 @pytest.mark.parametrize("method", Method)
 def test_only_the_kinds_of_credential_in_the_table_are_let_through(method: Method, permission: Permission) -> None:
-    wanted = {
-        Method.SESSION: {Permission.IDENTITY, Permission.SIGN_OUT, Permission.DECIDE_DEVICE},
-        Method.API_KEY: {Permission.IDENTITY},
-        Method.SHORT_TERM_TOKEN: {Permission.IDENTITY, *ACCOUNT} - {Permission.TOKENS_CREATE},
-        Method.ACCESS_TOKEN: {Permission.IDENTITY, *ACCOUNT},
+    anybody = {
+        Permission.IDENTITY,
+        Permission.OWN_KEYS_READ,
+        Permission.OWN_KEYS_DELETE,
+        Permission.LOGIN_SESSIONS_READ,
+        Permission.CONNECTED_READ,
+        Permission.CONNECTED_END,
+        Permission.POLICIES_READ,
     }
+    person = {
+        Permission.SIGN_OUT,
+        Permission.DECIDE_DEVICE,
+        Permission.MAKE_KEY,
+        Permission.LOGIN_SESSIONS_END,
+        Permission.OWN_ACCOUNT,
+        Permission.ADMINISTER,
+    }
+    wanted = {
+        Method.SESSION: {*anybody, *person, Permission.MAKE_TOKEN},
+        Method.API_KEY: {*anybody, Permission.MAKE_TOKEN, Permission.INTROSPECT},
+        Method.SHORT_TERM_TOKEN: {*anybody, *ACCOUNT, Permission.INTROSPECT} - {Permission.TOKENS_CREATE},
+        Method.ACCESS_TOKEN: {
+            *anybody, *ACCOUNT, Permission.MAKE_TOKEN, Permission.INTROSPECT, Permission.USERINFO,
+        },
+    }  # fmt: skip
     assert may(method, permission) == (permission in wanted[method])
 
 
@@ -46,6 +65,18 @@ def test_a_token_without_the_scope_is_refused_and_the_scope_is_named(permission:
     with pytest.raises(InsufficientScope) as refusal:
         check_permission(principal(Method.ACCESS_TOKEN, scopes), permission)
     assert str(permission.value) in refusal.value.detail
+
+
+@pytest.mark.parametrize("permission", SCOPES_ASKED)
+@pytest.mark.parametrize("method", Method)
+def test_where_a_scope_is_asked_of_some_kinds_of_credential_those_are_refused_without_it(
+    method: Method, permission: Permission
+) -> None:
+    scope, asked_of = SCOPES_ASKED[permission]
+    if method in ALLOWED_METHODS[permission]:
+        assert may(method, permission, frozenset({scope}))
+        assert may(method, permission, ALL_SCOPES - {scope}) == (method not in asked_of)
+    assert asked_of & ALLOWED_METHODS[permission]
 
 
 @pytest.mark.parametrize("permission", ACCOUNT)

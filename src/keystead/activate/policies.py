@@ -229,8 +229,8 @@ class PolicyRoutes:
         For owners and admins. `enforce-mfa` needs a session that was begun with a second factor, and ends those that
         were not; `disable-password-login` needs one that was begun with a passkey.
         """
-        check_organization(principal, organization)
         value = await _value(request, name)
+        check_organization(principal, organization)
         own, platform = await self._organizations.change_policy(
             principal, name, value, caller_of(request.scope).address
         )
