@@ -7,7 +7,7 @@ import pytest
 
 from keystead.accounts.models import Policies
 from keystead.kernel.principal import Principal
-from keystead.kernel.problems import Forbidden, InvalidParameters, NotFound
+from keystead.kernel.problems import Conflict, Forbidden, InvalidParameters, NotFound
 from keystead.kernel.scopes import Role
 from keystead.organizations.models import DAY, LONGEST_POLICY_DAYS
 from keystead.sessions.models import SignedIn, StepNeeded, Visit
@@ -132,3 +132,33 @@ async def test_a_demoted_admin_sets_no_policies_any_more(company: Company) -> No
     with pytest.raises(Forbidden):
         await company.organizations.set_policies(alan, NINETY, ADDRESS)
     assert await policies(company) == NONE
+
+
+async def test_two_who_were_shown_the_same_and_change_different_policies_at_once_both_get_theirs(opened: Open) -> None:
+    company, other = opened(), opened()
+    for set_by in (company.organizations.set_policies, company.organizations.set_platform_policies):
+        own = set_by == company.organizations.set_policies
+        ada = await (company.principal("ada") if own else company.operator())
+        alan = await (other.principal("alan") if own else other.operator())
+        theirs = other.organizations.set_policies if own else other.organizations.set_platform_policies
+        await asyncio.gather(
+            set_by(ada, NINETY, ADDRESS, shown=NONE),
+            theirs(alan, Policies(device_sign_in_off=True), ADDRESS, shown=NONE),
+        )
+        found = await (policies(company) if own else company.organizations.platform_policies())
+        assert found == Policies(90 * DAY, device_sign_in_off=True)
+
+
+async def test_of_two_who_change_the_same_policy_at_once_the_second_is_told(opened: Open) -> None:
+    company, other = opened(), opened()
+    month = Policies(30 * DAY, device_sign_in_off=True)
+    done = await asyncio.gather(
+        company.organizations.set_policies(await company.principal("ada"), NINETY, ADDRESS, shown=NONE),
+        other.organizations.set_policies(await other.principal("alan"), month, ADDRESS, shown=NONE),
+        return_exceptions=True,
+    )
+    (told,) = [one for one in done if one is not None]
+    assert isinstance(told, Conflict)
+    assert [field.name for field in told.fields] == ["longest_key_life"]
+    assert await policies(company) in {NINETY, month}
+    assert len(await company.events("organization:set-policies")) == 1

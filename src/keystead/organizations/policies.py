@@ -58,8 +58,18 @@ class Policing(Desk):
         rules.check_operates(principal)
         return await self.platform_policies()
 
-    async def set_policies(self, principal: Principal, policies: Policies, address: str | None = None) -> None:
+    async def set_policies(
+        self,
+        principal: Principal,
+        policies: Policies,
+        address: str | None = None,
+        *,
+        shown: Policies | None = None,
+    ) -> None:
         """Set the policies of the principal's organization.
+
+        ``shown`` is what somebody saw when they chose: what they left alone stays as it is by now. Without it all are
+        set.
 
         A shorter life of keys concerns keys that are made from now on, the successors of rotated ones included. Once a
         second factor is required, the sessions in the organization that were begun without one have ended, on every
@@ -68,10 +78,10 @@ class Policing(Desk):
 
         Raises InvalidParameters, CredentialNotAllowed for what is no session, and Forbidden for a member, for somebody
         who would require a second factor without having shown one, and for somebody who would turn passwords off and
-        has not signed in with a passkey.
+        has not signed in with a passkey; and Conflict, with its fields, when somebody else has given a policy that
+        would be changed another value since it was shown.
         """
-        rules.check_policies(policies)
-        await self._set_own(principal, lambda _: policies, address)
+        await self._set_own(principal, _change_to(policies, shown), address)
 
     async def change_policy(
         self, principal: Principal, name: str, value: int, address: str | None = None
@@ -84,15 +94,21 @@ class Policing(Desk):
         await self._set_own(principal, change, address)
         return await self.policies_for(principal)
 
-    async def set_platform_policies(self, principal: Principal, policies: Policies, address: str | None = None) -> None:
+    async def set_platform_policies(
+        self,
+        principal: Principal,
+        policies: Policies,
+        address: str | None = None,
+        *,
+        shown: Policies | None = None,
+    ) -> None:
         """Set the policies of the platform, which count in every organization. Otherwise as ``set_policies``.
 
         Once a second factor is required, every session has ended that was begun without one, on every node.
         Raises InvalidParameters, CredentialNotAllowed for what is no session, and Forbidden for whoever is no operator,
-        or has not shown themselves what they would ask of all.
+        or has not shown themselves what they would ask of all, and Conflict.
         """
-        rules.check_policies(policies)
-        await self._set_platforms(principal, lambda _: policies, address)
+        await self._set_platforms(principal, _change_to(policies, shown), address)
 
     async def change_platform_policy(
         self, principal: Principal, name: str, value: int, address: str | None = None
@@ -200,6 +216,13 @@ class Policing(Desk):
             return await self._sessions.end_all_with_password_alone(tx)
         await tx.announce(f"organization:{organization_id}")
         return await self._sessions.end_with_password_alone(tx, organization_id)
+
+
+def _change_to(policies: Policies, shown: Policies | None) -> Change:
+    if shown is not None:
+        return rules.change_from(shown, policies)
+    rules.check_policies(policies)
+    return lambda _: policies
 
 
 def value_of(policies: Policies, name: str) -> int | bool:

@@ -1,7 +1,7 @@
 """The rules of the organizations room: who may do what to whom, and what a policy may be. All are pure."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Final
 
 from keystead.accounts.models import Policies
@@ -19,6 +19,9 @@ from keystead.organizations.models import (
 )
 
 ONLY_OWNER: Final = "An organization always has an owner, and there is no other one. Make somebody else an owner first."
+CHANGED_MEANWHILE: Final = (
+    "Somebody else changed this meanwhile. Nothing was saved; what is set now is shown. Choose again if you want to."
+)
 LONGEST_SEARCH: Final = 254
 """Characters of a search that count: as many as an e-mail address has at most."""
 _LEADERS: Final = frozenset({Role.OWNER, Role.ADMIN})
@@ -168,6 +171,27 @@ def change_of(name: str, value: int) -> Callable[[Policies], Policies]:
         return lambda before: replace(before, longest_key_life=life)
     on = bool(value)
     return lambda before: replace(before, **{field: on})
+
+
+def change_from(shown: Policies, wanted: Policies) -> Callable[[Policies], Policies]:
+    """Return what makes of policies what somebody wants who was shown ``shown``; what they left alone stays as it is.
+
+    Raises InvalidParameters. What is returned raises Conflict, at each policy that they would change and somebody else
+    has given another value meanwhile than either of them.
+    """
+    names = [one.name for one in fields(Policies) if getattr(wanted, one.name) != getattr(shown, one.name)]
+    wants = {name: getattr(wanted, name) for name in names}
+    check_policies(wanted)
+
+    def change(before: Policies) -> Policies:
+        lost = [name for name, value in wants.items() if getattr(before, name) not in (getattr(shown, name), value)]
+        if lost:
+            raise Conflict(
+                CHANGED_MEANWHILE, fields=[FieldProblem("body", name, "changed", CHANGED_MEANWHILE) for name in lost]
+            )
+        return replace(before, **wants)
+
+    return change
 
 
 def typed(text: str) -> str:

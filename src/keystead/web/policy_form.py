@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from keystead.accounts.models import Policies
-from keystead.kernel.problems import Forbidden, InvalidParameters
+from keystead.kernel.problems import Conflict, Forbidden, InvalidParameters, InvalidRequest
+from keystead.organizations import rules
 from keystead.organizations.models import DAY, LONGEST_POLICY_DAYS
 from keystead.web.asking import messages
 from keystead.web.frame import Choice
@@ -17,6 +18,8 @@ PASSWORD: Final = "password_sign_in"  # noqa: S105 - a name of a field
 DEVICES: Final = "device_sign_in"
 FIELDS: Final = (DAYS, FACTOR, PASSWORD, DEVICES)
 """The names of the fields, in order: a text and three questions, answered with a word of ``_ANSWERS``."""
+SHOWN: Final = "shown"
+"""The hidden field that says what was set when the form was shown."""
 
 _NAMES: Final = {
     "longest_key_life": DAYS,
@@ -47,7 +50,10 @@ class Question:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyFields:
-    """What the form shows: ``days`` as it was typed, an empty text for no limit; ``most`` is the largest number."""
+    """What the form shows: ``days`` as it was typed, an empty text for no limit; ``most`` is the largest number.
+
+    ``shown`` is what was set when it was shown first, as the form sends it back.
+    """
 
     days: str
     days_error: str = ""
@@ -56,13 +62,15 @@ class PolicyFields:
     password_sign_in: Question
     device_sign_in: Question
     most: int = LONGEST_POLICY_DAYS
+    shown: str
 
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What was typed and chosen, by field, and what is wrong with it."""
+    """What was typed and chosen, by field, what is wrong with it, and what was set when the form was shown."""
 
     given: Mapping[str, str]
+    shown: Policies
     errors: Mapping[str, str] = field(default_factory=_none)
 
     def policies(self) -> Policies:
@@ -78,42 +86,68 @@ class Answers:
     def misfit(self, problem: InvalidParameters) -> "Answers":
         """Return the answers with what the service said of its fields."""
         told = {_NAMES[name]: sentence for name, sentence in messages(problem).items() if name in _NAMES}
-        return Answers(self.given, {**told, DAYS: RANGE} if DAYS in told or not told else told)
+        return Answers(self.given, self.shown, {**told, DAYS: RANGE} if DAYS in told or not told else told)
+
+    def after(self, before: Policies) -> Policies:
+        """Return what would be set after ``before``. Raises Conflict and InvalidParameters, as the service does."""
+        return rules.change_from(self.shown, self.policies())(before)
 
     def refused(self, problem: Forbidden, before: Policies) -> "Answers":
         """Return the answers with a refusal at what they would turn on: only that asks who is asking.
 
         Raises the refusal where nothing is turned on that was off.
         """
-        turned_on = newly_required(before, self.policies())
+        turned_on = newly_required(before, self.after(before))
         if not turned_on:
             raise problem
-        return Answers(self.given, dict.fromkeys(turned_on, problem.detail))
+        return Answers(self.given, self.shown, dict.fromkeys(turned_on, problem.detail))
 
     def _stricter(self, name: str) -> bool:
         return self.given[name] == _ANSWERS[name][1]
 
 
 def read_answers(form: Mapping[str, str]) -> Answers:
-    """Return what a form says, with a sentence at each field that does not fit."""
+    """Return what a form says, with a sentence at each field that does not fit. Raises InvalidRequest."""
+    given, errors = _read(form)
+    shown, misread = _read(dict(zip(FIELDS, form.get(SHOWN, "").split(","), strict=False)))
+    if misread:
+        raise InvalidRequest("This form does not say what it has shown. Open the page again, and choose there.")
+    return Answers(given, Answers(shown, Policies()).policies(), errors)
+
+
+def changed_meanwhile(problem: Conflict, now: Policies) -> Answers:
+    """Return the answers that say what is set now, with a sentence where somebody else changed it meanwhile."""
+    told = {_NAMES[name]: sentence for name, sentence in messages(problem).items()}
+    return replace(answers_of(now), errors=told)
+
+
+def shown_text(policies: Policies) -> str:
+    """Return what the form sends back of what it has shown."""
+    return ",".join(_given(policies)[name] for name in FIELDS)
+
+
+def _read(form: Mapping[str, str]) -> tuple[Mapping[str, str], Mapping[str, str]]:
+    """Return the fields of a form, and what is wrong with them."""
     given = {name: form.get(name, "").strip()[:_LONGEST_TYPED] for name in FIELDS}
     errors = {name: "Choose one of the two." for name, words in _ANSWERS.items() if given[name] not in words}
     if given[DAYS] and _WHOLE.match(given[DAYS]) is None:
         errors[DAYS] = RANGE
-    return Answers(given, errors)
+    return given, errors
 
 
 def answers_of(policies: Policies) -> Answers:
     """Return the answers that say what is set."""
+    return Answers(_given(policies), policies)
+
+
+def _given(policies: Policies) -> Mapping[str, str]:
     life = policies.longest_key_life
-    return Answers(
-        {
-            DAYS: "" if life is None else str(-(-life // DAY)),
-            FACTOR: _ANSWERS[FACTOR][policies.second_factor_required],
-            PASSWORD: _ANSWERS[PASSWORD][policies.password_sign_in_off],
-            DEVICES: _ANSWERS[DEVICES][policies.device_sign_in_off],
-        }
-    )
+    return {
+        DAYS: "" if life is None else str(-(-life // DAY)),
+        FACTOR: _ANSWERS[FACTOR][policies.second_factor_required],
+        PASSWORD: _ANSWERS[PASSWORD][policies.password_sign_in_off],
+        DEVICES: _ANSWERS[DEVICES][policies.device_sign_in_off],
+    }
 
 
 def newly_required(before: Policies, wanted: Policies) -> tuple[str, ...]:
@@ -137,6 +171,7 @@ def fields_of(answers: Answers, here: str, installation: Policies | None = None)
         second_factor=_question(answers, FACTOR, _FACTOR, asked=asked.second_factor_required, here=here),
         password_sign_in=_question(answers, PASSWORD, _PASSWORD, asked=asked.password_sign_in_off, here=here),
         device_sign_in=_question(answers, DEVICES, _DEVICES, asked=asked.device_sign_in_off, here=here),
+        shown=shown_text(answers.shown),
     )
 
 

@@ -1,12 +1,14 @@
 """Operators ask something of everybody on one page; what may lock people out is asked for once more before."""
 
+import asyncio
+
 import pytest
 
 from keystead.accounts.models import Policies
 from tests.account.nodes import Node
 from tests.support.pages import Page
 from tests.web.organization.conftest import operator
-from tests.web.organization.test_policies import ANYTHING_GOES, BY_PASSKEY
+from tests.web.organization.test_policies import ANYTHING_GOES, BY_PASSKEY, save_as_shown
 from tests.web.settings.visiting import Visit, form_to, visit
 
 PATH = "/settings/operator/policies"
@@ -75,7 +77,7 @@ async def test_both_at_once_are_asked_for_on_one_page(here: Node) -> None:
 
 async def test_a_yes_counts_for_no_form_but_the_one_of_this_session(here: Node) -> None:
     root, ada = await root_with_passkey(here), await visit(here)
-    sure = {**dict(ANYTHING_GOES), "days": "", "password_sign_in": "off", "sure": "yes"}
+    sure = {**dict(ANYTHING_GOES), "days": "", "password_sign_in": "off", "sure": "yes", "shown": ",no,on,on"}
     assert (await root.post(PATH, {**sure, "form_token": ada.form_token})).status == 403
     assert (await root.get(f"{PATH}?password_sign_in=off&sure=yes")).status == 200
     assert await policies(here) == Policies()
@@ -99,6 +101,42 @@ async def test_an_answer_that_does_not_fit_is_told_at_its_field_before_anything_
     for days in ("0", "3651", "-1", "ninety", "9" * 90, "\u0669"):
         page = await save(root, days=days)
         assert (page.status, 'id="days-error"' in page.source) == (422, True), days
-    page = await root.post(PATH, {"form_token": root.form_token, "password_sign_in": "off", "sure": "yes"})
+    page = await root.post(
+        PATH, {"form_token": root.form_token, "password_sign_in": "off", "sure": "yes", "shown": ",no,on,on"}
+    )
     assert (page.status, page.words.count("Choose one of the two.")) == (422, 2)
     assert await policies(here) == Policies()
+
+
+async def test_a_page_that_was_left_open_leaves_alone_what_its_reader_did_not_touch(here: Node) -> None:
+    root, again = await root_with_passkey(here), await visit(here, "root")
+    left_open = await root.get(PATH)
+    await save(again, days="30")
+    asked = await save_as_shown(root, left_open, PATH, password_sign_in="off")
+    await save(again, device_sign_in="off")  # while the question stands there
+    assert SAVED in (await save_as_shown(root, asked, PATH)).words
+    assert await policies(here) == Policies(30 * DAY, password_sign_in_off=True, device_sign_in_off=True)
+    page = await save_as_shown(root, left_open, PATH, days="90")
+    assert (page.status, 'id="days-error"' in page.source) == (409, True)
+    assert "Somebody else changed this meanwhile." in page.words
+    assert dict(form_to(page, PATH).filled({}))["days"] == "30"
+    assert await policies(here) == Policies(30 * DAY, password_sign_in_off=True, device_sign_in_off=True)
+
+
+async def test_what_was_taken_back_while_the_question_stood_there_is_told_and_not_done(here: Node) -> None:
+    root, again = await root_with_passkey(here), await visit(here, "root")
+    asked = await save(root, days="60", password_sign_in="off")
+    await save(again, days="30")
+    page = await save_as_shown(root, asked, PATH)
+    assert (page.status, 'id="days-error"' in page.source) == (409, True)
+    assert await policies(here) == Policies(30 * DAY)
+
+
+async def test_two_forms_that_are_sent_at_once_both_count(here: Node) -> None:
+    root, again = await operator(here), await visit(here, "root")
+    forms = await root.get(PATH), await again.get(PATH)
+    pages = await asyncio.gather(
+        save_as_shown(root, forms[0], PATH, days="30"), save_as_shown(again, forms[1], PATH, device_sign_in="off")
+    )
+    assert [page.status for page in pages] == [200, 200]
+    assert await policies(here) == Policies(30 * DAY, device_sign_in_off=True)

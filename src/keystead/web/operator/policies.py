@@ -6,7 +6,7 @@ from typing import ClassVar, Final
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from keystead.kernel.problems import Forbidden, InvalidParameters
+from keystead.kernel.problems import Conflict, Forbidden, InvalidParameters
 from keystead.organizations.service import Organizations
 from keystead.web.asking import operator
 from keystead.web.frame import DONE, OPERATOR, Confirm, Frames, SettingsPage, Visitor, done, page
@@ -14,12 +14,15 @@ from keystead.web.policy_form import (
     FACTOR,
     FIELDS,
     PASSWORD,
+    SHOWN,
     Answers,
     PolicyFields,
     answers_of,
+    changed_meanwhile,
     fields_of,
     newly_required,
     read_answers,
+    shown_text,
 )
 
 PATH: Final = f"{OPERATOR}/policies"
@@ -78,16 +81,21 @@ class InstallationPolicyPages:
         answers = read_answers(form)
         if answers.errors:
             return self._page(visitor, answers, InvalidParameters.status)
-        wanted, before = answers.policies(), await self._organizations.platform_policies()
-        turned_on = newly_required(before, wanted)
-        if turned_on and form.get(_SURE) != "yes":
-            return self._ask(visitor, answers, turned_on)
+        before = await self._organizations.platform_policies()
         try:
-            await self._organizations.set_platform_policies(visitor.principal, wanted, visitor.address)
+            turned_on = newly_required(before, answers.after(before))
+            if turned_on and form.get(_SURE) != "yes":
+                return self._ask(visitor, answers, turned_on)
+            await self._organizations.set_platform_policies(
+                visitor.principal, answers.policies(), visitor.address, shown=answers.shown
+            )
         except InvalidParameters as problem:
             return self._page(visitor, answers.misfit(problem), problem.status)
         except Forbidden as problem:
             return self._page(visitor, answers.refused(problem, before), problem.status)
+        except Conflict as problem:
+            now = await self._organizations.platform_policies()
+            return self._page(visitor, changed_meanwhile(problem, now), problem.status)
         return done(PATH, "installation-policies-set")
 
     def _ask(self, visitor: Visitor, answers: Answers, turned_on: tuple[str, ...]) -> Response:
@@ -101,7 +109,11 @@ class InstallationPolicyPages:
                 action=PATH,
                 button="Save the policies",
                 cancel=PATH,
-                hidden=(*((name, answers.given[name]) for name in FIELDS), (_SURE, "yes")),
+                hidden=(
+                    *((name, answers.given[name]) for name in FIELDS),
+                    (SHOWN, shown_text(answers.shown)),
+                    (_SURE, "yes"),
+                ),
             )
         )
 

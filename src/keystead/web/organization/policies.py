@@ -6,11 +6,11 @@ from typing import ClassVar, Final
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from keystead.kernel.problems import Forbidden, InvalidParameters
+from keystead.kernel.problems import Conflict, Forbidden, InvalidParameters
 from keystead.organizations.service import Organizations
 from keystead.web.asking import leader
 from keystead.web.frame import DONE, ORGANIZATION, Frames, SettingsPage, Visitor, done, page
-from keystead.web.policy_form import Answers, PolicyFields, answers_of, fields_of, read_answers
+from keystead.web.policy_form import Answers, PolicyFields, answers_of, changed_meanwhile, fields_of, read_answers
 
 PATH: Final = f"{ORGANIZATION}/policies"
 _HERE: Final = "this organization"
@@ -55,11 +55,16 @@ class PolicyPages:
             return await self._page(visitor, answers, InvalidParameters.status)
         before = await self._organizations.policies(visitor.principal.identity.organization_id)
         try:
-            await self._organizations.set_policies(visitor.principal, answers.policies(), visitor.address)
+            await self._organizations.set_policies(
+                visitor.principal, answers.policies(), visitor.address, shown=answers.shown
+            )
         except InvalidParameters as problem:
             return await self._page(visitor, answers.misfit(problem), problem.status)
         except Forbidden as problem:
             return await self._page(visitor, answers.refused(problem, before), problem.status)
+        except Conflict as problem:
+            now = await self._organizations.policies(visitor.principal.identity.organization_id)
+            return await self._page(visitor, changed_meanwhile(problem, now), problem.status)
         return done(PATH, "policies-set")
 
     async def _page(self, visitor: Visitor, answers: Answers, status: int = 200) -> Response:
