@@ -147,7 +147,13 @@ def build_services(settings: Settings, clock: Clock, db: Database, keys: Install
         factors=factors,
     )
     second_factors = SecondFactors(
-        db=db, clock=clock, settings=settings, mailer=mailer, factors=factors, sessions=sessions
+        db=db,
+        clock=clock,
+        settings=settings,
+        mailer=mailer,
+        accounts=accounts,
+        factors=factors,
+        sessions=sessions,
     )
     signing_keys = SigningKeys(db=db, clock=clock, keys=keys, settings=settings, audit=audit)
     tokens = Tokens(db=db, clock=clock, settings=settings, signing=signing_keys, accounts=accounts, audit=audit)

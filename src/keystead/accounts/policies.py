@@ -105,9 +105,11 @@ async def check_new_password(reader: Reader, organization_id: str | None) -> Non
     """
     asked = await of_platform(reader) if organization_id is None else await effective(reader, organization_id)
     if asked.password_sign_in_off:
+        own = organization_id is None
+        whom = "the people who run this service" if own else "an owner of the organization or the operator"
         raise Forbidden(
-            "No account can be made with a password just now, because nobody could sign in with it. Ask an owner of "
-            "the organization or the operator to allow passwords until you have added a passkey."
+            "No account can be made with a password just now, because nobody could sign in with it. Ask "
+            f"{whom} to allow passwords until you have added a passkey."
         )
 
 

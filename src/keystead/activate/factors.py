@@ -109,7 +109,7 @@ class FactorRoutes:
             response_class=Response,
             summary="Remove second factors",
             operation_id="remove_second_factors",
-            responses=documented(*_CHANGES, SignInAgain, NotFound, UnsupportedMediaType, InvalidParameters),
+            responses=documented(*_CHANGES, SignInAgain, NotFound, Conflict, UnsupportedMediaType, InvalidParameters),
             openapi_extra=described(Removal) | BY_SESSION,
         )
         router.add_api_route(

@@ -124,7 +124,7 @@ class PasswordRoutes:
             response_class=Response,
             summary="Choose a new password",
             operation_id="choose_password",
-            responses=documented(*_BODY),
+            responses=documented(*_BODY, Forbidden),
             openapi_extra=described(PasswordChosen),
         )
         router.add_api_route(
@@ -170,7 +170,8 @@ class PasswordRoutes:
     async def choose(self, request: Request) -> Response:
         """Give somebody a new password by the link of a letter, and end all their sessions.
 
-        A token that is not good any more is 422 on `token`.
+        A token that is not good any more is 422 on `token`. Where a password lets nobody in to any of the person's
+        organizations, nothing is changed.
         """
         check_same_site(request.headers, self._public_url)
         body = await body_of(request, PasswordChosen)

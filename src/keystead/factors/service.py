@@ -282,22 +282,38 @@ class Factors:
 
         await self._db.write(work)
 
-    async def remove_passkey(self, user_id: str, passkey_id: str, *, address: str | None = None) -> None:
-        """Remove one of the person's passkeys. Raises NotFound."""
+    async def remove_passkey(
+        self, user_id: str, passkey_id: str, *, address: str | None = None, when_none_is_left: Then = _nothing
+    ) -> None:
+        """Remove one of the person's passkeys. Raises NotFound.
+
+        ``when_none_is_left`` is done in the same unit of work when it was the last one, which stays when that raises.
+        """
 
         async def work(tx: Transaction) -> None:
             name = await tx.one(store.REMOVE_PASSKEY, {"passkey_id": passkey_id, "owner": user_id})
             if name is None:
                 raise NotFound("You have no such passkey.")
             await self._record(tx, "passkey:remove", user_id, address, target=passkey_id, name=name)
+            if not await tx.one(store.COUNT_PASSKEYS, {"user_id": user_id}):
+                await when_none_is_left(tx)
             await self._drop_codes_without_factor(tx, user_id)
 
         await self._db.write(work)
 
-    async def remove_own(self, user_id: str, *, app: bool, passkeys: bool, address: str | None = None) -> int:
+    async def remove_own(
+        self,
+        user_id: str,
+        *,
+        app: bool,
+        passkeys: bool,
+        address: str | None = None,
+        when_none_is_left: Then = _nothing,
+    ) -> int:
         """Remove a person's authenticator app, all their passkeys, or both, and return how many those were.
 
-        Raises NotFound when there is none of them.
+        ``when_none_is_left`` is as for ``remove_passkey``, if there was a passkey. Raises NotFound when there is none
+        of them.
         """
 
         async def work(tx: Transaction) -> int:
@@ -305,10 +321,13 @@ class Factors:
             if app and await tx.run(store.REMOVE_TOTP, {"user_id": user_id}):
                 await self._record(tx, "totp:remove", user_id, address)
                 removed += 1
-            for one in await tx.all(store.PASSKEYS_OF, {"user_id": user_id}) if passkeys else ():
+            owned = await tx.all(store.PASSKEYS_OF, {"user_id": user_id}) if passkeys else ()
+            for one in owned:
                 await tx.one(store.REMOVE_PASSKEY, {"passkey_id": one.id, "owner": user_id})
                 await self._record(tx, "passkey:remove", user_id, address, target=one.id, name=one.name)
                 removed += 1
+            if owned:
+                await when_none_is_left(tx)
             if not removed:
                 raise NotFound("You have no such second factor.")
             await self._drop_codes_without_factor(tx, user_id)

@@ -84,6 +84,10 @@ class Invitations(Desk):
         found = await self._db.one(store.INVITATION_BY_HASH, self._by(text))
         return _open(found) if found is not None and rules.still_stands(found) else None
 
+    async def check_may_be_new(self, invited: OpenInvitation) -> None:
+        """Raise Forbidden where nobody signs in with a password: an account made by invitation begins with one."""
+        await policies.check_new_password(self._db, invited.organization_id)
+
     async def accept(self, user_id: str, text: str, address: str | None = None) -> OpenInvitation:
         """Let a person into the organization that a link invites to, and return the invitation, which is used now.
 

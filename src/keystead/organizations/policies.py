@@ -218,6 +218,11 @@ class Policing(Desk):
         return await self._sessions.end_with_password_alone(tx, organization_id)
 
 
+def policies_after(before: Policies, shown: Policies, wanted: Policies) -> Policies:
+    """Return what ``set_policies`` would make of ``before``. Raises InvalidParameters and Conflict as it does."""
+    return rules.change_from(shown, wanted)(before)
+
+
 def _change_to(policies: Policies, shown: Policies | None) -> Change:
     if shown is not None:
         return rules.change_from(shown, policies)

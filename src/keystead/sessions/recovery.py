@@ -11,6 +11,7 @@ from typing import Final
 from keystead.accounts.models import User
 from keystead.accounts.service import Accounts
 from keystead.db import Database, Transaction
+from keystead.db.engine import Reader
 from keystead.db.installation import Keys
 from keystead.kernel.clock import Clock
 from keystead.kernel.principal import Principal
@@ -18,7 +19,7 @@ from keystead.kernel.secrets import Secret
 from keystead.kernel.settings import Settings
 from keystead.mail import letters
 from keystead.mail.service import Mailer
-from keystead.sessions import rules
+from keystead.sessions import proof, rules
 from keystead.sessions.budget import LetterBudget
 from keystead.sessions.models import RESET_LIFETIME, SignedIn
 from keystead.sessions.service import Sessions
@@ -103,21 +104,33 @@ class Recovery:
         user = None if user_id is None else await self._accounts.user_by_id(user_id)
         return user if user is not None and self._good(token, user) else None
 
+    async def check_of_use(self, user: User, reader: Reader | None = None) -> None:
+        """Raise Forbidden when a password leads somebody into none of their organizations.
+
+        A new one would end their sessions, and they could not come in again.
+        """
+        memberships = await self._accounts.memberships_of(user.id, reader)
+        if memberships:
+            proof.first_open(memberships)
+
     async def reset(self, token: str, password: Secret, *, address: str) -> bool:
         """Give the user of this link a new password and end their sessions; False when the link is not good any more.
 
-        Raises InvalidParameters on ``password`` for one that may not be set, and RateLimited.
+        Raises InvalidParameters on ``password`` for one that may not be set, Forbidden as ``check_of_use`` does, and
+        RateLimited.
         """
         await self._charge(address)
         user = await self.user_of(token)
         if user is None:
             return False
+        await self.check_of_use(user)  # before it costs a hash
         hashed = await self._accounts.hash_new_password(user, password)
 
         async def work(tx: Transaction) -> bool:
             now = await self._accounts.user_by_id(user.id, tx)
             if now is None or not self._good(token, now):
                 return False
+            await self.check_of_use(user, tx)
             await self._accounts.keep_password(tx, user, hashed, actor_id=user.id, address=address)
             await self._sessions.end_all(tx, user.id)
             return True

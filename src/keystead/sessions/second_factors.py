@@ -3,17 +3,19 @@
 The pages and the APIs call these, so that a change means the same wherever it is made.
 """
 
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from sqlalchemy import bindparam, select
 
 from keystead.accounts.models import User
+from keystead.accounts.service import Accounts
 from keystead.db import Database, Query, Transaction
 from keystead.db.tables import session
 from keystead.factors.service import Factors
 from keystead.kernel.clock import Clock
 from keystead.kernel.principal import Principal
-from keystead.kernel.problems import SignInAgain, Unauthenticated
+from keystead.kernel.problems import Conflict, SignInAgain, Unauthenticated
 from keystead.kernel.secrets import Secret
 from keystead.kernel.settings import Settings
 from keystead.mail import letters
@@ -23,6 +25,11 @@ from keystead.sessions.service import Sessions
 SECURITY_PATH: Final = "/settings/security"
 FRESH: Final = 900
 """Seconds after a sign-in in which second factors can be changed without the password (as a page asks for it)."""
+ONLY_PASSKEY: Final = "This is your only passkey, and {} lets nobody sign in with a password. Add another one first."
+EVERY_PASSKEY: Final = (
+    "You would have no passkey left, and {} lets nobody sign in with a password. Keep one, and remove only what you do "
+    "not use."
+)
 BY_OPERATOR: Final = (
     "Your authenticator app, passkeys and recovery codes were removed by an operator, who was asked to let you in"
 )
@@ -33,7 +40,15 @@ class SecondFactors:
     """What people do with their own second factors, and what is done for somebody who has lost theirs."""
 
     def __init__(
-        self, *, db: Database, clock: Clock, settings: Settings, mailer: Mailer, factors: Factors, sessions: Sessions
+        self,
+        *,
+        db: Database,
+        clock: Clock,
+        settings: Settings,
+        mailer: Mailer,
+        accounts: Accounts,
+        factors: Factors,
+        sessions: Sessions,
     ) -> None:
         """Write letters with ``mailer``; without a mail server none is written."""
         self._db = db
@@ -41,6 +56,7 @@ class SecondFactors:
         self._product_name = settings.product_name
         self._security_url = settings.public_url + SECURITY_PATH
         self._mailer = mailer
+        self._accounts = accounts
         self._factors = factors
         self._sessions = sessions
 
@@ -93,21 +109,48 @@ class SecondFactors:
         self._tell(principal, "The authenticator app was removed from your account", address)
 
     async def remove_passkey(self, principal: Principal, passkey_id: str, address: str | None = None) -> None:
-        """Remove one passkey, as ``remove_app`` removes the app. Raises NotFound."""
-        await self._factors.remove_passkey(principal.identity.user_id, passkey_id, address=address)
+        """Remove one passkey, as ``remove_app`` removes the app.
+
+        Raises NotFound, and Conflict for the only one of somebody who could not sign in without it any more.
+        """
+        user_id = principal.identity.user_id
+        needed = self._unless_needed(user_id, ONLY_PASSKEY)
+        await self._factors.remove_passkey(user_id, passkey_id, address=address, when_none_is_left=needed)
         self._tell(principal, "A passkey was removed from your account", address)
 
     async def remove_passkeys(self, principal: Principal, address: str | None = None) -> None:
-        """Remove every passkey, as ``remove_app`` removes the app. Raises NotFound when there is none."""
-        user_id = principal.identity.user_id
-        removed = await self._factors.remove_own(user_id, app=False, passkeys=True, address=address)
+        """Remove every passkey, as ``remove_app`` removes the app.
+
+        Raises NotFound when there is none, and Conflict as ``remove_passkey`` does.
+        """
+        removed = await self._remove_own(principal, app=False, address=address)
         some = "A passkey was" if removed == 1 else f"{removed} passkeys were"
         self._tell(principal, f"{some} removed from your account", address)
 
     async def remove_own(self, principal: Principal, address: str | None = None) -> None:
-        """Remove the app, every passkey and with them the recovery codes. Raises NotFound when there is nothing."""
-        await self._factors.remove_own(principal.identity.user_id, app=True, passkeys=True, address=address)
+        """Remove the app, every passkey and with them the recovery codes.
+
+        Raises NotFound when there is nothing, and Conflict as ``remove_passkey`` does: then nothing was removed.
+        """
+        await self._remove_own(principal, app=True, address=address)
         self._tell(principal, "Every passkey and authenticator app was removed from your account", address)
+
+    async def _remove_own(self, principal: Principal, *, app: bool, address: str | None) -> int:
+        user_id = principal.identity.user_id
+        needed = self._unless_needed(user_id, EVERY_PASSKEY)
+        return await self._factors.remove_own(
+            user_id, app=app, passkeys=True, address=address, when_none_is_left=needed
+        )
+
+    def _unless_needed(self, user_id: str, sentence: str) -> Callable[[Transaction], Awaitable[None]]:
+        """Return what raises Conflict when one of somebody's organizations lets nobody sign in with a password."""
+
+        async def check(tx: Transaction) -> None:
+            for one in await self._accounts.memberships_of(user_id, tx):
+                if one.password_sign_in_off:
+                    raise Conflict(sentence.format(one.organization_display_name))
+
+        return check
 
     async def new_recovery_codes(self, principal: Principal, address: str | None = None) -> tuple[Secret, ...]:
         """Return ten fresh recovery codes in place of all others. Raises Conflict without a second factor."""

@@ -7,6 +7,7 @@ owner. The link holds all there is to know, sealed; it is good once because an a
 from dataclasses import dataclass
 from typing import Final
 
+from keystead.accounts import policies
 from keystead.accounts.service import Accounts
 from keystead.db import Database
 from keystead.db.installation import Keys
@@ -50,6 +51,7 @@ class SignUps:
         mailer: Mailer,
     ) -> None:
         """Send links of ``settings.public_url`` by ``mailer``."""
+        self._db = db
         self._clock = clock
         self._key = keys.forms
         self._wanted = settings.sign_up
@@ -66,11 +68,17 @@ class SignUps:
         """Whether anybody may sign up: the operator wants it, and letters can be sent."""
         return self._wanted and self._mailer.configured
 
+    async def check_possible(self) -> None:
+        """Raise Forbidden while nobody signs in with a password: an account that is made here begins with one."""
+        await policies.check_new_password(self._db, None)
+
     async def ask(self, email: str, next_path: str, *, address: str) -> None:
         """Mail a link that proves the address; to an address that has an account, a letter that says so.
 
-        Raises InvalidParameters on ``email`` for what is no address, and RateLimited.
+        Raises InvalidParameters on ``email`` for what is no address, Forbidden where no account can be made, and
+        RateLimited.
         """
+        await self.check_possible()
         email = self._accounts.normal_email(email)
         await self._charge(address)
         allowed = await self._budget.spend("sign-up", email)
@@ -97,7 +105,7 @@ class SignUps:
         """Make the account and its organization, and sign the person in.
 
         Raises InvalidParameters with the field that does not fit, Conflict for an address that has an account by now,
-        and RateLimited.
+        Forbidden as ``check_possible`` does, and RateLimited.
         """
         await self._charge(visit.address)
         user_id = await self._accounts.sign_up(

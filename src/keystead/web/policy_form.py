@@ -7,8 +7,8 @@ from typing import Final
 
 from keystead.accounts.models import Policies
 from keystead.kernel.problems import Conflict, Forbidden, InvalidParameters, InvalidRequest
-from keystead.organizations import rules
 from keystead.organizations.models import DAY, LONGEST_POLICY_DAYS
+from keystead.organizations.policies import policies_after
 from keystead.web.asking import messages
 from keystead.web.frame import Choice
 
@@ -90,7 +90,7 @@ class Answers:
 
     def after(self, before: Policies) -> Policies:
         """Return what would be set after ``before``. Raises Conflict and InvalidParameters, as the service does."""
-        return rules.change_from(self.shown, self.policies())(before)
+        return policies_after(before, self.shown, self.policies())
 
     def refused(self, problem: Forbidden, before: Policies) -> "Answers":
         """Return the answers with a refusal at what they would turn on: only that asks who is asking.

@@ -103,6 +103,14 @@ class House:
         parameters = {"of_user": somebody.id, "seconds": seconds}
         in_process(self.server.data, self.server.url, lambda services: services.db.run(_AGE, parameters))
 
+    def passwords_off(self, organization: str) -> None:
+        """Let nobody sign in to an organization with a password any more."""
+
+        async def work(services: Services) -> None:
+            await services.organizations.set_policy_from_host(organization, "disable-password-login", 1)
+
+        in_process(self.server.data, self.server.url, work)
+
     def events(self, somebody: Somebody) -> list[AuditEvent]:
         """Return what was recorded about somebody, the oldest first."""
         wanted = {"target": somebody.id}

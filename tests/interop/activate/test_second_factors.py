@@ -257,6 +257,30 @@ def test_removing_names_what_to_remove_and_finds_it(house: House, phone: Authent
     assert sdk.sign_in(house.server.url, Person(carol.name, PASSWORD, "", "member"))
 
 
+def test_who_could_not_sign_in_any_more_removes_neither_the_last_passkey_nor_all(
+    house: House, phone: Authenticator, root: Sdk
+) -> None:
+    house.server.admin("create-org", "--name", "keyholders")
+    carol, told = house.move_in(organizations=("keyholders",)), "lets nobody sign in with a password"
+    client = house.sdk(carol)
+    house.add_app(carol)
+    house.add_passkey(carol, phone)
+    passkey = next(one.id for one in sdk.good(get_mfa_settings, client).mfa_settings if str(one.type_) == "webauthn")
+    house.passwords_off("keyholders")
+    only = refusal(remove(client, mfa_method=passkey), 409)
+    assert only.message.startswith(f"This is your only passkey, and keyholders {told}. Add another one first.")
+    for what in ({"mfa_method": "webauthn"}, {"remove_all": True}):
+        assert told in refusal(remove(client, **what), 409).message
+    assert kinds(client) == ["otp", "webauthn"]
+    assert remove(client, mfa_method="otp").status_code == 204
+    house.add_passkey(carol, Authenticator(phone.origin))
+    refusal(remove(client, mfa_method="webauthn"), 409)
+    assert remove(client, mfa_method=passkey).status_code == 204
+    assert kinds(client) == ["webauthn"]
+    assert sdk.good(delete_user_mfa, root, "keyholders", carol.name) is None  # lost, says an operator
+    sdk.bad(get_mfa_settings, client, 401)
+
+
 def test_a_session_that_began_a_while_ago_changes_no_second_factor(house: House, phone: Authenticator) -> None:
     carol = house.move_in()
     secret, cookie = begin_app(house.sdk(carol))

@@ -124,6 +124,12 @@ async def give_app(node: Node, user_id: str) -> App:
     return App(node, new.secret.reveal(), tuple(one.reveal() for one in codes))
 
 
+async def passwords_off(node: Node, organization: str | None = None, *, off: bool = True) -> None:
+    """Let nobody sign in with a password, in an organization or on the whole installation, or let them again."""
+    services = node.house.services
+    await services.organizations.set_policy_from_host(organization, "disable-password-login", int(off))
+
+
 async def require_second_factor(node: Node) -> None:
     """Let every organization ask its members for a second factor."""
 

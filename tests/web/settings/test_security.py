@@ -5,7 +5,9 @@ import re
 from typing import Any
 
 import pytest
+from sqlalchemy import Table
 
+from keystead.db.tables import organization, platform_policy
 from keystead.web.settings.second_factors import PATH
 from tests.account.nodes import PASSWORD, Node, open_node
 from tests.factors.authenticator import Authenticator
@@ -159,6 +161,25 @@ async def test_a_passkey_is_renamed_and_removed(here: Node, phone: Authenticator
     page = await fill(ada, asked, remove)
     assert "The passkey was removed." in page.words
     assert not (await summary(here)).any
+
+
+@pytest.mark.parametrize("whose", [organization, platform_policy], ids=["organization", "installation"])
+async def test_the_only_passkey_stays_where_no_password_is_let_in(
+    here: Node, phone: Authenticator, whose: Table
+) -> None:
+    ada = await visit(here)
+    await add_passkey(ada, phone)
+    name = "acme" if whose is organization else None
+    await here.house.services.organizations.set_policy_from_host(name, "disable-password-login", 1)
+    remove = f"{PASSKEYS}/{(await summary(here)).passkeys[0].id}/remove"
+    page = await fill(ada, await ada.get(remove), remove)
+    assert page.status == 409
+    refused = "This is your only passkey, and Acme lets nobody sign in with a password. Add another one first."
+    assert refused in page.words
+    assert 'href="/settings/security/passkeys/new"' in page.source
+    assert (len((await summary(here)).passkeys), (await summary(here)).recovery_codes_left) == (1, 10)
+    await add_passkey(ada, Authenticator(phone.origin), "Blue key")
+    assert "The passkey was removed." in (await fill(ada, await ada.get(remove), remove)).words
 
 
 async def test_the_last_factor_is_named_as_such_and_not_another(here: Node, phone: Authenticator) -> None:

@@ -7,7 +7,7 @@ nothing: mail programs look at links before people do.
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from keystead.kernel.problems import InvalidParameters, NotFound, RateLimited
+from keystead.kernel.problems import Forbidden, InvalidParameters, NotFound, RateLimited
 from keystead.kernel.secrets import Secret
 from keystead.kernel.settings import Settings
 from keystead.sessions.cookies import clear_session_cookie
@@ -15,7 +15,7 @@ from keystead.sessions.models import RESET_LIFETIME, RESET_PATH
 from keystead.sessions.recovery import FORGOT_PATH, Recovery
 from keystead.web import views
 from keystead.web.entrance.asking import LONGEST_PASSWORD, form_of, mistakes, visit_of, wait_of
-from keystead.web.entrance.models import Forgot, Notice, Reset
+from keystead.web.entrance.models import PASSKEY_PATH, Forgot, Notice, Reset
 from keystead.web.pages import html, see_other, signed_in
 
 
@@ -72,7 +72,13 @@ class ForgottenPages:
         """Show the form for a new password."""
         signed_in(request)
         user = await self._recovery.user_of(str(request.path_params["token"]))
-        return self._over() if user is None else html(self._reset(request, user.username))
+        if user is None:
+            return self._over()
+        try:
+            await self._recovery.check_of_use(user)
+        except Forbidden as problem:
+            return self._of_no_use(problem)
+        return html(self._reset(request, user.username))
 
     async def reset(self, request: Request) -> Response:
         """Set the new password, end every session of the person, and let them sign in."""
@@ -83,6 +89,8 @@ class ForgottenPages:
             return self._over()
         try:
             done = await self._recovery.reset(token, password, address=visit_of(request).address)
+        except Forbidden as problem:
+            return self._of_no_use(problem)
         except InvalidParameters as problem:
             return html(self._reset(request, user.username, mistakes(problem)), problem.status)
         except RateLimited as problem:
@@ -110,6 +118,16 @@ class ForgottenPages:
             shortest=self._settings.password_length,
             errors=errors or {},
         )
+
+    def _of_no_use(self, problem: Forbidden) -> Response:
+        view = Notice(
+            product_name=self._settings.product_name,
+            title="A new password would not let you in",
+            sentences=(problem.detail, "Your password stays as it was."),
+            link_url=PASSKEY_PATH,
+            link="Sign in with a passkey",
+        )
+        return html(view, problem.status)
 
     def _over(self) -> Response:
         view = Notice(

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from keystead.accounts.service import Accounts
-from keystead.kernel.problems import Conflict, InvalidParameters, NotFound, RateLimited
+from keystead.kernel.problems import Conflict, Forbidden, InvalidParameters, NotFound, RateLimited
 from keystead.kernel.secrets import Secret
 from keystead.kernel.settings import Settings
 from keystead.organizations.models import INVITATION_PATH, OpenInvitation
@@ -19,7 +19,7 @@ from keystead.organizations.service import Organizations
 from keystead.sessions.service import Sessions
 from keystead.web import views
 from keystead.web.entrance import models
-from keystead.web.entrance.asking import LONGEST_PASSWORD, form_of, go_on, mistakes, visit_of, wait_of
+from keystead.web.entrance.asking import LONGEST_PASSWORD, form_of, go_on, mistakes, visit_of, wait_of, with_next
 from keystead.web.frame import DONE, SETTINGS, done
 from keystead.web.pages import account_of, html, see_other, signed_in
 from keystead.wire.limiter import Limiter, limit_key_of_address
@@ -103,6 +103,10 @@ class InvitationPages:
                 )
             )
         else:
+            try:
+                await self._organizations.check_may_be_new(found)
+            except Forbidden as problem:
+                return self._not_now(link, problem)
             response = html(self._account(link, found, {}))
         _remember(response, link)
         return response
@@ -144,6 +148,8 @@ class InvitationPages:
             return html(view, problem.status, problem.headers)
         except Conflict:
             return see_other(f"{INVITATION_PATH}/{link}")
+        except Forbidden as problem:
+            return self._not_now(link, problem)
         response = go_on(await self._sessions.begin_for(user_id, visit), SETTINGS, lifetime=self._sessions.lifetime)
         _forget(response)
         return response
@@ -165,6 +171,22 @@ class InvitationPages:
             name=form.get("name", ""),
             errors=errors or {},
         )
+
+    def _not_now(self, link: str, problem: Forbidden) -> Response:
+        view = models.Notice(
+            product_name=self._settings.product_name,
+            title="No account can be made just now",
+            sentences=(
+                problem.detail,
+                "The invitation stays as it is. You have an account with another address? Sign in to it with a "
+                "passkey, and accept the invitation there.",
+            ),
+            link_url=with_next(models.PASSKEY_PATH, INVITATION_PATH),
+            link="Sign in with a passkey",
+        )
+        response = html(view, problem.status)
+        _remember(response, link)
+        return response
 
     def _over(self) -> Response:
         view = models.Notice(

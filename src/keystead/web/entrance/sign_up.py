@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from keystead.kernel.problems import Conflict, InvalidParameters, NotFound, RateLimited
+from keystead.kernel.problems import Conflict, Forbidden, InvalidParameters, NotFound, RateLimited
 from keystead.kernel.secrets import Secret
 from keystead.kernel.settings import Settings
 from keystead.sessions.models import SIGN_UP_LIFETIME, SIGN_UP_PATH, SignUpLink
@@ -41,6 +41,10 @@ class SignUpPages:
         """Ask for the e-mail address."""
         signed_in(request)  # refuses other credentials, as every page does
         self._check_open()
+        try:
+            await self._sign_ups.check_possible()
+        except Forbidden as problem:
+            return self._not_now(problem)
         return html(self._form(local_path(query_value(request, "next"))))
 
     async def ask(self, request: Request) -> Response:
@@ -50,6 +54,8 @@ class SignUpPages:
         email, next_path = form.get("email", ""), local_path(form.get("next", ""))
         try:
             await self._sign_ups.ask(email, next_path, address=visit_of(request).address)
+        except Forbidden as problem:
+            return self._not_now(problem)
         except InvalidParameters as problem:
             return html(self._form(next_path, email, problem.detail), problem.status)
         except RateLimited as problem:
@@ -77,6 +83,10 @@ class SignUpPages:
             return self._over()
         if await self._sign_ups.is_used(link):
             return self._used(link)
+        try:
+            await self._sign_ups.check_possible()
+        except Forbidden as problem:
+            return self._not_now(problem)
         return html(self._account(request, link, {}))
 
     async def make_account(self, request: Request) -> Response:
@@ -99,6 +109,8 @@ class SignUpPages:
             if "email" in errors:
                 return self._used(link)
             return html(self._account(request, link, form, errors), InvalidParameters.status)
+        except Forbidden as problem:
+            return self._not_now(problem)
         except RateLimited as problem:
             errors = {"password": wait_of(problem)}
             return html(self._account(request, link, form, errors), problem.status, problem.headers)
@@ -138,6 +150,15 @@ class SignUpPages:
             with_next(views.SIGN_IN_PATH, local_path(link.next_path)),
             "Sign in",
             Conflict.status,
+        )
+
+    def _not_now(self, problem: Forbidden) -> Response:
+        return self._notice(
+            "No account can be made just now",
+            (problem.detail, "You have an account and a passkey already? Then sign in with it."),
+            models.PASSKEY_PATH,
+            "Sign in with a passkey",
+            problem.status,
         )
 
     def _over(self) -> Response:

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from keystead.factors.models import FactorSummary, Passkey
-from keystead.kernel.problems import InvalidParameters, NotFound
+from keystead.kernel.problems import Conflict, InvalidParameters, NotFound
 from keystead.web.frame import DONE, SettingsPage, Visitor, done, page
 from keystead.web.settings.second_factors import (
     PASSWORD_FIELD,
@@ -157,7 +157,10 @@ class PasskeyPages:
         except InvalidParameters as problem:
             error = errors_by_field(problem).get(PASSWORD_FIELD, "")
             return page(await self._removal(visitor, summary, passkey, error), 422)
-        await self._desk.second_factors.remove_passkey(visitor.principal, passkey.id, visitor.address)
+        try:
+            await self._desk.second_factors.remove_passkey(visitor.principal, passkey.id, visitor.address)
+        except Conflict as problem:
+            return page(await self._removal(visitor, summary, passkey, refusal=problem.detail), problem.status)
         return done(PATH, "security-passkey-removed")
 
     async def _new(
@@ -208,7 +211,7 @@ class PasskeyPages:
         )
 
     async def _removal(
-        self, visitor: Visitor, summary: FactorSummary, passkey: Passkey, error: str = ""
+        self, visitor: Visitor, summary: FactorSummary, passkey: Passkey, error: str = "", refusal: str = ""
     ) -> SecurityConfirm:
         left = len(summary.passkeys) - 1 + (summary.totp_since is not None)
         return SecurityConfirm(
@@ -222,6 +225,7 @@ class PasskeyPages:
             ),
             action=f"{PASSKEYS}/{passkey.id}/remove",
             button="Remove the passkey",
+            refusal=refusal,
             has_password=await self._desk.has_password(visitor),
             error=error,
         )

@@ -25,7 +25,7 @@ PASSWORD_FIELD: Final = "current_password"  # noqa: S105 - a name
 class SecurityConfirm(SettingsPage):
     """The question before a change of second factors, with the password that it asks for.
 
-    ``error`` is what was wrong with the password.
+    ``error`` is what was wrong with the password, ``refusal`` why it cannot be done at all.
     """
 
     template: ClassVar[str] = "settings/security_confirm.html"
@@ -36,6 +36,7 @@ class SecurityConfirm(SettingsPage):
     harmless: bool = False
     has_password: bool
     error: str = ""
+    refusal: str = ""
     cancel: str = PATH
 
 
