@@ -6,7 +6,7 @@ import json
 import pytest
 
 from keystead.kernel.principal import Identity, Method, Principal
-from keystead.kernel.problems import NotFound
+from keystead.kernel.problems import AccessDenied, InvalidGrant, NotFound
 from keystead.kernel.scopes import ROLE_SCOPES, Role
 from keystead.oauth.models import TokenSet
 from tests.account.nodes import Node
@@ -129,3 +129,63 @@ async def test_thirty_devices_end_with_as_many_new_rows_as_two(here: Node) -> No
         assert before["oauth_grant"] - after["oauth_grant"] == number
         counted.append((after["audit_event"] - before["audit_event"], after["revocation"] - before["revocation"]))
     assert counted == [(1, 1), (1, 1)]
+
+
+async def test_what_was_approved_and_not_redeemed_becomes_no_grant_of_a_disconnected_app(
+    nodes: tuple[Node, Node],
+) -> None:
+    here, there = nodes
+    house = here.house
+    lathe, mill = await house.register("lathe"), await house.register("mill")
+    approved = {name: await house.issue(lathe) for name in ("of an app", "alone", "of bob", "waiting")}
+    kept = await house.issue(mill)
+    assert await house.approve(kept)
+    assert await house.approve(approved["of bob"], house.bob)
+    await sign_in(house, "lathe")
+    session, address = await in_a_session(here), f"{APPS}/{lathe}"
+    for name, node in (("of an app", here), ("alone", there)):  # beside a device, and where there is none
+        assert await house.approve(approved[name])
+        assert (await node.http.delete(address, headers=session)).status_code == 204
+        with pytest.raises(AccessDenied):
+            await house.poll(approved[name], lathe)
+    assert (await here.http.delete(address, headers=session)).status_code == 404
+    assert await house.approve(approved["waiting"])  # which was not decided yet
+    for codes, client_id in ((approved["of bob"], lathe), (approved["waiting"], lathe), (kept, mill)):
+        assert (await house.poll(codes, client_id)).access_token.reveal()
+    told = [json.loads(event.detail) for event in await house.events("grant:revoke-all")]
+    common = {"client_id": lathe, "tokens": 0, "approved": 1}
+    assert told == [common | {"devices": 1}, common | {"devices": 0}]
+
+
+async def test_a_token_takes_back_what_was_approved_for_its_own_organization_alone(here: Node) -> None:
+    house = here.house
+    client_id, elsewhere = await house.register("lathe"), await here.elsewhere()
+    at_acme, at_globex = await house.issue(client_id), await house.issue(client_id)
+    assert await house.approve(at_acme)
+    view = await house.look_up(at_globex.user_code.reveal())
+    assert view is not None
+    await house.decide(view, organization=elsewhere.organization_id)
+    await house.services.connected.disconnect(principal_of(elsewhere, Method.ACCESS_TOKEN), client_id)
+    with pytest.raises(AccessDenied):
+        await house.poll(at_globex, client_id)
+    assert (await house.poll(at_acme, client_id)).access_token.reveal()
+
+
+async def test_a_redemption_at_the_moment_of_disconnecting_leaves_no_grant_behind(nodes: tuple[Node, Node]) -> None:
+    here, there = nodes
+    house = here.house
+    client_id = await house.register("lathe")
+    principal = principal_of(await house.services.accounts.first_identity("ada"), Method.SESSION)
+    for _ in range(8):
+        codes = await house.issue(client_id)
+        assert await house.approve(codes)
+        answers = await asyncio.gather(
+            there.house.poll(codes, client_id),
+            house.services.connected.disconnect(principal, client_id),
+            return_exceptions=True,
+        )
+        assert answers[1] is None
+        if isinstance(answers[0], BaseException):
+            assert isinstance(answers[0], AccessDenied | InvalidGrant)
+        else:
+            assert await refreshed(here, answers[0]) == "invalid_grant"

@@ -76,6 +76,9 @@ ANSWERS_A_LIST: Final = {
     "oauth.store.ANNOUNCE_GRANTS_OF_CLIENT",
     "oauth.store.DELETE_GRANTS_OF_CLIENT",
     "oauth.store.DELETE_GRANTS_OF_USER_IN",
+    "oauth.store.DENY_APPROVED_IN",  # what one person did within two hours, by the index of the audit log
+    "oauth.store.DENY_APPROVED_OF_CLIENT",
+    "oauth.store.DENY_APPROVED_OF_CLIENT_IN",
     "oauth.store.GUESSES",
     "oauth.switching.APPROVED_CLIENTS",  # and the grants of each client that it names
     "organizations.store.ACCOUNT_IN",  # and how many organizations the person belongs to

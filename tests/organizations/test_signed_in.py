@@ -9,8 +9,9 @@ from dataclasses import replace
 import pytest
 
 from keystead.kernel.principal import Principal
-from keystead.kernel.problems import Forbidden, InvalidGrant, NotFound, Problem
+from keystead.kernel.problems import AccessDenied, Forbidden, InvalidGrant, NotFound, Problem
 from keystead.kernel.scopes import Role
+from keystead.oauth.models import DeviceCodes
 from keystead.organizations.signed_in import SignIn
 from keystead.sessions.models import SignedIn, Visit
 from tests.organizations.company import ADDRESS, Company, Node, bearer, cookie, node
@@ -216,6 +217,45 @@ async def test_whoever_leads_ends_sessions_devices_and_the_tokens_that_were_made
     told = (event.actor_id, event.target, event.organization_id, event.address)
     assert told == (await company.id_of("alan"), await company.id_of("ben"), company.house.acme, ADDRESS)
     assert json.loads(event.detail) == {"devices": 1, "sessions": 2, "tokens": 0}
+
+
+async def approve(company: Company, name: str) -> tuple[DeviceCodes, str]:
+    """Let somebody approve a device in acme that has not come for its tokens yet; return its codes and its client."""
+    client_id = await company.house.register()
+    codes, identity = await company.house.issue(client_id), await company.identity(name)
+    assert await company.house.approve(codes, Person(identity.user_id, Role(identity.role)))
+    return codes, client_id
+
+
+async def test_what_somebody_approved_and_no_device_came_for_is_taken_back(company: Company) -> None:
+    bens, olgas = await approve(company, "ben"), await approve(company, "olga")
+    await end_all(company, "ben", "ben")  # one's own devices stay
+    later = await approve(company, "ben")
+    assert (await company.house.poll(*later)).access_token.reveal()
+    await end_all(company, "alan", "ben")
+    with pytest.raises(AccessDenied):
+        await company.house.poll(*bens)
+    assert (await company.house.poll(*olgas)).access_token.reveal()
+    (event,) = await company.events("membership:sign-out")
+    assert json.loads(event.detail) == {"devices": 1, "sessions": 0, "tokens": 0, "approved": 1}
+
+
+async def test_what_a_removed_member_approved_becomes_no_grant_even_when_they_come_back(company: Company) -> None:
+    bens = await approve(company, "ben")
+    ada, ben = await asking(company, "ada"), await company.id_of("ben")
+    await company.organizations.remove_member(ada, ben, keys="delete", address=ADDRESS)
+    with pytest.raises(AccessDenied):
+        await company.house.poll(*bens)
+    await company.house.services.accounts.add_membership(ben, company.house.acme, Role.MEMBER)
+    with pytest.raises(AccessDenied):
+        await company.house.poll(*bens)
+
+
+async def test_what_a_disabled_person_approved_becomes_no_grant(company: Company) -> None:
+    bens = await approve(company, "ben")
+    await company.disable("ben")
+    with pytest.raises(AccessDenied):
+        await company.house.poll(*bens)
 
 
 async def test_ending_nothing_is_no_mistake_and_is_not_told(company: Company) -> None:

@@ -60,10 +60,14 @@ class ConnectedDevice:
 
 @dataclass(frozen=True, slots=True)
 class SignedOut:
-    """How many devices were signed out, and how many short-term tokens ended with them."""
+    """How many devices were signed out, and how many short-term tokens ended with them.
+
+    ``approved`` is how many more were approved, and will not be signed in any more.
+    """
 
     devices: int
     tokens: int
+    approved: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,7 +266,8 @@ class ConnectedDevices:
     async def disconnect(self, principal: Principal, client_id: str, *, address: str | None = None) -> None:
         """End all of the principal's own grants to a client, those in reach (see ``sign_out``), with their tokens.
 
-        It takes as many statements for one device as for thousands. Raises NotFound when there are none.
+        What they approved and the client has not redeemed yet becomes no grant any more. It takes as many statements
+        for one device as for thousands. Raises NotFound when there is none of either.
         """
         anywhere = principal.method is Method.SESSION
         user_id = principal.identity.user_id
@@ -271,10 +276,13 @@ class ConnectedDevices:
         async def work(tx: Transaction) -> None:
             query = END_CLIENT_ANYWHERE if anywhere else END_CLIENT_MINE
             ended = await tx.all(query, {**parameters, "client": client_id})
-            if not ended:
+            reach = None if anywhere else principal.identity.organization_id
+            denied = await self._grants.deny_approved(tx, user_id, organization_id=reach, client_id=client_id)
+            if not ended and not denied:
                 raise NotFound(_NO_APP)
-            for organization_id in sorted({one.organization_id for one in ended}):
+            for organization_id in sorted({one.organization_id for one in (*ended, *denied)}):
                 there = [one.id for one in ended if one.organization_id == organization_id]
+                waiting = sum(one.organization_id == organization_id for one in denied)
                 await self._audit.record(
                     tx,
                     "grant:revoke-all",
@@ -284,7 +292,8 @@ class ConnectedDevices:
                     address=address,
                     client_id=client_id,
                     devices=len(there),
-                    tokens=await self._tokens.end_with_grants(tx, there),
+                    tokens=await self._tokens.end_with_grants(tx, there) if there else 0,
+                    **({"approved": waiting} if waiting else {}),
                 )
             await tx.announce(f"user:{user_id}")
 
@@ -305,11 +314,13 @@ class ConnectedDevices:
     async def end_in(self, tx: Transaction, user_id: str, organization_id: str) -> SignedOut:
         """End all that somebody signed in to one organization with its tokens, in ``tx``, which announces the person.
 
-        It takes as many statements for one device as for thousands.
+        What they approved there and no client has redeemed yet becomes no grant any more. It takes as many statements
+        for one device as for thousands.
         """
         ended: Sequence[_EndedGrant] = await tx.all(END_ALL_IN, self._in(user_id, organization_id))
         tokens = await self._tokens.end_with_grants(tx, [one.id for one in ended]) if ended else 0
-        return SignedOut(len(ended), tokens)
+        denied = await self._grants.deny_approved(tx, user_id, organization_id=organization_id)
+        return SignedOut(len(ended), tokens, len(denied))
 
     def _mine(self, principal: Principal) -> dict[str, str | int]:
         return self._in(principal.identity.user_id, principal.identity.organization_id)

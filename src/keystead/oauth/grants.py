@@ -20,14 +20,18 @@ from keystead.kernel.secrets import RefreshLocator, derive_refresh_token, read_r
 from keystead.kernel.settings import Settings
 from keystead.oauth import store
 from keystead.oauth.access_tokens import AccessTokens
-from keystead.oauth.models import AccessTokenKind, Grant, LiveRefreshToken, RedeemedDevice, TokenSet
+from keystead.oauth.models import AccessTokenKind, ApprovedDevice, Grant, LiveRefreshToken, RedeemedDevice, TokenSet
 from keystead.oauth.rules import FIRST_GENERATION, RefreshOutcome, decide_refresh
 from keystead.oauth.store import GrantOwner
+from keystead.oauth.waiting import SUBJECT
 from keystead.tokens.id_tokens import IdTokens
 from keystead.tokens.service import Tokens
 
 _LOOKS = 5
 """How often a refresh looks at its grant: a second time if somebody was quicker, and hardly ever more."""
+
+LONGEST_APPROVED = 7_200
+"""Seconds after which no approved code can be redeemed: twice the longest life that a code may be given."""
 
 _REFUSALS = {
     RefreshOutcome.ENDED: "This sign-in has ended. Sign in again.",
@@ -186,9 +190,30 @@ class Grants:
     async def end_in(self, tx: Transaction, user_id: str, organization_id: str) -> int:
         """End a person's grants in one organization, in ``tx``, and return how many those were.
 
-        The same transaction ends the tokens that were made under them, and announces the person.
+        The same transaction ends the tokens that were made under them, and announces the person. What they approved and
+        nobody has redeemed yet becomes no grant any more.
         """
+        await self.deny_approved(tx, user_id, organization_id=organization_id)
         return await tx.run(store.DELETE_GRANTS_OF_USER_IN, {"user_id": user_id, "organization_id": organization_id})
+
+    async def deny_approved(
+        self, tx: Transaction, user_id: str, *, organization_id: str | None = None, client_id: str | None = None
+    ) -> list[ApprovedDevice]:
+        """Take back what a person approved and no client has redeemed yet, in ``tx``, and return what that was.
+
+        In one organization or in all, for one client or for all. A poll is told ``access_denied`` from then on.
+        """
+        wanted = {"user_id": user_id, "since": self._clock.now() - LONGEST_APPROVED}
+        named = {"organization": organization_id, "client": client_id}
+        query = {
+            (True, False): store.DENY_APPROVED_IN,
+            (False, True): store.DENY_APPROVED_OF_CLIENT,
+            (True, True): store.DENY_APPROVED_OF_CLIENT_IN,
+        }[organization_id is not None, client_id is not None]
+        denied = await tx.all(query, wanted | {name: value for name, value in named.items() if value is not None})
+        for device in denied:
+            await tx.announce(SUBJECT + device.id)
+        return denied
 
     async def record_end(
         self,

@@ -98,6 +98,14 @@ class RedeemedDevice(msgspec.Struct, frozen=True, gc=False):
 
 
 @dataclass(frozen=True, slots=True)
+class ApprovedDevice:
+    """A device authorization that somebody approved, and the organization for which they did."""
+
+    id: str
+    organization_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Grant(Identity):
     """A user's standing permission to a client, with the user and the organization that it was given in."""
 

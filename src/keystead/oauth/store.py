@@ -23,6 +23,7 @@ from sqlalchemy import (
 from keystead.db import Command, Query, upsert
 from keystead.db.identity import IDENTITY_COLUMNS, joined_to_identity
 from keystead.db.tables import (
+    audit_event,
     client,
     client_generation,
     device_authorization,
@@ -33,6 +34,7 @@ from keystead.db.tables import (
     wrong_guess,
 )
 from keystead.oauth.models import (
+    ApprovedDevice,
     DeviceAuthorization,
     DeviceState,
     Grant,
@@ -157,6 +159,28 @@ CONSUME = Query(
     RedeemedDevice,
 )
 """Take those of the named device authorizations that are approved; what was taken is answered, and nothing else."""
+# By the audit log, which has an index of what each person did; another one here would cost every sign-in.
+_approved_by = select(audit_event.c.target).where(
+    audit_event.c.actor_id == bindparam("user_id"),
+    audit_event.c.at >= bindparam("since"),
+    audit_event.c.type == "device:approve",
+)
+_DENY = (
+    update(device_authorization)
+    .where(
+        _device.id.in_(_approved_by),
+        _device.decided_by == bindparam("user_id"),
+        _device.state == DeviceState.APPROVED.value,
+    )
+    .values(state=DeviceState.DENIED.value)
+    .returning(_device.id, _device.organization_id)
+)
+_OF_CLIENT = _device.client_id == bindparam("client")
+_IN_ORGANIZATION = _device.organization_id == bindparam("organization")
+DENY_APPROVED_IN = Query(_DENY.where(_IN_ORGANIZATION), ApprovedDevice)
+DENY_APPROVED_OF_CLIENT = Query(_DENY.where(_OF_CLIENT), ApprovedDevice)
+DENY_APPROVED_OF_CLIENT_IN = Query(_DENY.where(_OF_CLIENT, _IN_ORGANIZATION), ApprovedDevice)
+"""Take back what a person approved since a Unix second and no client has redeemed."""
 FORGET_DEVICES_OF_CLIENT = Command(delete(device_authorization).where(_device.client_id == bindparam("client")))
 
 # Grants

@@ -86,6 +86,8 @@ class SignIns(Desk):
             if not whose.own:
                 signed_out = await self._connected.end_in(tx, *place)
                 detail = {"sessions": sessions, "devices": signed_out.devices, "tokens": signed_out.tokens}
+                if signed_out.approved:
+                    detail["approved"] = signed_out.approved
             if not any(detail.values()):
                 return
             await tx.announce(f"user:{whose.user_id}")
