@@ -1,4 +1,4 @@
-"""Where no further devices are connected, none is; those that are connected stay so."""
+"""Where nobody signs in a device any more, nobody does; what is signed in stays so."""
 
 import pytest
 from sqlalchemy import select
@@ -35,7 +35,7 @@ async def decide(company: Company, view: DeviceView, organization_id: str, *, ap
 async def test_where_the_platform_connects_no_devices_no_code_is_issued_and_nothing_stored(company: Company) -> None:
     client = await company.house.register()
     await turn(company, None, off=True)
-    with pytest.raises(UnauthorizedClient, match="lets no further devices be connected"):
+    with pytest.raises(UnauthorizedClient, match="lets nobody sign in a device any more"):
         await company.house.issue(client)
     assert await company.house.db.all(_STATES, {}) == []
     await turn(company, None, off=False)
@@ -50,7 +50,7 @@ async def test_a_code_that_was_issued_before_is_approved_for_no_organization_and
     evil = (await company.identity("eve", "evil")).organization_id
     await turn(company, None, off=True)
     for organization_id in (company.house.acme, evil):
-        with pytest.raises(Forbidden, match="lets no further devices be connected"):
+        with pytest.raises(Forbidden, match="lets nobody sign in a device any more"):
             await decide(company, one, organization_id)
     assert await decide(company, another, "", approve=False)
     assert sorted(await company.house.db.all(_STATES, {})) == sorted([DeviceState.PENDING, DeviceState.DENIED])
@@ -60,7 +60,7 @@ async def test_an_organization_that_connects_no_devices_is_chosen_for_none_and_a
     view = await pending(company)
     evil = (await company.identity("eve", "evil")).organization_id
     await turn(company, "evil", off=True)
-    with pytest.raises(Forbidden, match="evil lets no further devices be connected"):
+    with pytest.raises(Forbidden, match="evil lets nobody sign in a device any more"):
         await decide(company, view, evil)
     assert await company.house.db.all(_STATES, {}) == [DeviceState.PENDING.value]
     assert await decide(company, view, company.house.acme)

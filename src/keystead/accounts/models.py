@@ -18,7 +18,7 @@ class Policies:
 
     ``longest_key_life`` is how many seconds a new API key lives at most, None for no end. ``second_factor_required``:
     nobody signs in with a password alone. ``password_sign_in_off``: nobody begins a session with a password, with or
-    without a second factor; a passkey lets them in. ``device_sign_in_off``: no device is connected any more.
+    without a second factor; a passkey lets them in. ``device_sign_in_off``: nobody signs in a device any more.
     """
 
     longest_key_life: int | None = None

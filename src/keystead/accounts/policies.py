@@ -89,11 +89,11 @@ async def effective(reader: Reader, organization_id: str) -> Policies:
 
 
 async def check_devices(reader: Reader, organization_id: str) -> None:
-    """Raise Forbidden when no device may be connected for an organization any more."""
+    """Raise Forbidden when nobody may sign in a device to an organization any more."""
     name = await reader.one(REFUSES_DEVICES, {"organization_id": organization_id})
     if name is not None:
         raise Forbidden(
-            f"{name} lets no further devices be connected. Use an API key or a short-term token instead, or ask an "
+            f"{name} lets nobody sign in a device any more. Use an API key or a short-term token instead, or ask an "
             f"owner of {name} or the operator."
         )
 

@@ -1,4 +1,4 @@
-"""Policies: what an organization, or the whole platform, asks of sign-ins and of API keys."""
+"""Policies: what an organization, or the whole installation, asks of sign-ins and of API keys."""
 
 from typing import Annotated, Any, Final, Literal
 
@@ -60,10 +60,12 @@ _FLAG_BODY: Final[dict[str, Any]] = {
 _MEANINGS: Final = (
     "`max-api-key-ttl`: how many days an API key that is made from now on lives at most. `enforce-mfa`: nobody signs "
     "in with a password alone. `disable-password-login`: nobody signs in with a password; passkeys let people in. "
-    "`disable-device-login`: no further devices are connected."
+    "`disable-device-login`: nobody signs in a device any more."
 )
 
-_Name = Annotated[str, Path(description=_MEANINGS)]
+_Name = Annotated[
+    str, Path(description=_MEANINGS, json_schema_extra={"enum": [name for name in POLICY_NAMES if name != _LIFE]})
+]
 _Organization = Annotated[str, Path(description="The name of the organization that the credential is for.")]
 _Reader = Annotated[Principal, Depends(allow(Permission.POLICIES_READ))]
 _Administrator = Annotated[Principal, Depends(allow(Permission.ADMINISTER))]
@@ -78,7 +80,7 @@ class ShownPolicy(Shape):
 
 
 class PolicyRoutes:
-    """The policies of the caller's organization, and those of the platform."""
+    """The policies of the caller's organization, and those of the installation."""
 
     def __init__(self, organizations: Organizations) -> None:
         """Show and set what ``organizations`` knows."""
@@ -152,7 +154,7 @@ class PolicyRoutes:
             _OF_PLATFORM,
             self.of_platform,
             methods=["GET"],
-            summary="List the policies of the platform",
+            summary="List the policies of the installation",
             operation_id="get_platform_policies",
             responses=documented(*_READ),
             openapi_extra=BY_ANY,
@@ -163,7 +165,7 @@ class PolicyRoutes:
             self.set_life_of_platform,
             methods=["POST"],
             response_model=dict[str, ShownPolicy],
-            summary="Set how long API keys of the platform live",
+            summary="Set how long API keys of the installation live",
             operation_id="set_platform_max_api_key_ttl_policy",
             responses=documented(*_LIFE_SET),
             openapi_extra=BY_SESSION | _DAYS_BODY,
@@ -175,7 +177,7 @@ class PolicyRoutes:
             methods=["DELETE"],
             status_code=204,
             response_class=Response,
-            summary="Unset how long API keys of the platform live",
+            summary="Unset how long API keys of the installation live",
             operation_id="delete_platform_max_api_key_ttl_policy",
             responses=documented(*_LIFE_UNSET),
             openapi_extra=BY_SESSION,
@@ -185,7 +187,7 @@ class PolicyRoutes:
             self.set_of_platform,
             methods=["POST"],
             response_model=dict[str, ShownPolicy],
-            summary="Turn a policy of the platform on or off",
+            summary="Turn a policy of the installation on or off",
             operation_id="set_platform_policy",
             responses=documented(*_SET),
             openapi_extra=BY_SESSION | _FLAG_BODY,
@@ -197,7 +199,7 @@ class PolicyRoutes:
             methods=["DELETE"],
             status_code=204,
             response_class=Response,
-            summary="Unset a policy of the platform",
+            summary="Unset a policy of the installation",
             operation_id="delete_platform_policy",
             responses=documented(*_CHANGED),
             openapi_extra=BY_SESSION,
@@ -206,7 +208,7 @@ class PolicyRoutes:
     async def of_organization(self, organization: _Organization, principal: _Reader) -> dict[str, ShownPolicy]:
         """Answer the policies that count in your organization, by name; those that are not set are left out.
 
-        Of a policy that the platform has as well the stricter one counts. For owners and admins.
+        Of a policy that the installation has as well the stricter one counts. For owners and admins.
         """
         check_organization(principal, organization)
         own, platform = await self._organizations.policies_for(principal)
@@ -217,14 +219,14 @@ class PolicyRoutes:
     ) -> dict[str, ShownPolicy]:
         """Set how many days an API key that is made from now on lives at most, and answer what counts now.
 
-        For owners and admins. The platform's policy may be stricter.
+        For owners and admins. The installation's policy may be stricter.
         """
         return await self.set_of_organization(request, organization, _LIFE, principal)
 
     async def set_of_organization(
         self, request: Request, organization: _Organization, name: _Name, principal: _Administrator
     ) -> dict[str, ShownPolicy]:
-        """Turn a policy of your organization on or off and answer what counts now; the platform's may be stricter.
+        """Turn a policy of your organization on or off and answer what counts now; the installation's may be stricter.
 
         For owners and admins. `enforce-mfa` needs a session that was begun with a second factor, and ends those that
         were not; `disable-password-login` needs one that was begun with a passkey.
@@ -239,7 +241,7 @@ class PolicyRoutes:
     async def unset_of_organization(
         self, request: Request, organization: _Organization, name: _Name, principal: _Administrator
     ) -> Response:
-        """Unset a policy of your organization; the platform's goes on. One that is not set is no mistake."""
+        """Unset a policy of your organization; the installation's goes on. One that is not set is no mistake."""
         check_organization(principal, organization)
         await self._organizations.change_policy(principal, name, 0, caller_of(request.scope).address)
         return Response(status_code=204)
@@ -247,11 +249,11 @@ class PolicyRoutes:
     async def unset_life_of_organization(
         self, request: Request, organization: _Organization, principal: _Administrator
     ) -> Response:
-        """Unset the policy of your organization; the platform's goes on. One that is not set is no mistake."""
+        """Unset the policy of your organization; the installation's goes on. One that is not set is no mistake."""
         return await self.unset_of_organization(request, organization, _LIFE, principal)
 
     async def of_platform(self, principal: _Reader) -> dict[str, ShownPolicy]:
-        """Answer the policies of the platform, by name; those that are not set are left out. For operators."""
+        """Answer the policies of the installation, by name; those that are not set are left out. For operators."""
         platform = await self._organizations.platform_policies_for(principal)
         return {name: _shown(name, None, platform) for name in _set_ones(platform)}
 
@@ -260,7 +262,7 @@ class PolicyRoutes:
         return await self.set_of_platform(request, _LIFE, principal)
 
     async def set_of_platform(self, request: Request, name: _Name, principal: _Administrator) -> dict[str, ShownPolicy]:
-        """Turn a policy of the platform on or off, which counts in every organization. For operators.
+        """Turn a policy of the installation on or off, which counts in every organization. For operators.
 
         `enforce-mfa` needs a session that was begun with a second factor, and ends those that were not;
         `disable-password-login` needs one that was begun with a passkey.
@@ -272,12 +274,12 @@ class PolicyRoutes:
         return {name: _shown(name, None, platform)}
 
     async def unset_of_platform(self, request: Request, name: _Name, principal: _Administrator) -> Response:
-        """Unset a policy of the platform; those of organizations go on. One that is not set is no mistake."""
+        """Unset a policy of the installation; those of organizations go on. One that is not set is no mistake."""
         await self._organizations.change_platform_policy(principal, name, 0, caller_of(request.scope).address)
         return Response(status_code=204)
 
     async def unset_life_of_platform(self, request: Request, principal: _Administrator) -> Response:
-        """Unset the policy of the platform; those of organizations go on. One that is not set is no mistake."""
+        """Unset the policy of the installation; those of organizations go on. One that is not set is no mistake."""
         return await self.unset_of_platform(request, _LIFE, principal)
 
 

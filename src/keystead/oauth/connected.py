@@ -280,7 +280,9 @@ class ConnectedDevices:
             denied = await self._grants.deny_approved(tx, user_id, organization_id=reach, client_id=client_id)
             if not ended and not denied:
                 raise NotFound(_NO_APP)
-            for organization_id in sorted({one.organization_id for one in (*ended, *denied)}):
+            for organization_id in sorted(
+                {one.organization_id for one in ended} | {one.organization_id for one in denied}
+            ):
                 there = [one.id for one in ended if one.organization_id == organization_id]
                 waiting = sum(one.organization_id == organization_id for one in denied)
                 await self._audit.record(

@@ -61,7 +61,7 @@ class Devices:
         self, client_id: str, scope: str | None, address: str, device_name: str | None = None
     ) -> DeviceCodes:
         """Return fresh codes for a client (RFC 8628, section 3.2). Raises InvalidClient, InvalidScope and, for a
-        client that is switched off, or when the platform lets no further devices be connected, UnauthorizedClient.
+        client that is switched off, or when the installation lets nobody sign in a device, UnauthorizedClient.
 
         Without a scope the client asks for what only reads. Raises InvalidRequest for a ``device_name`` that cannot be
         shown.
@@ -145,7 +145,7 @@ class Devices:
 
         Approving fixes the organization and the scopes (D12), keeps the client, and makes the app that the client's API
         keys will belong to. Raises Forbidden when the person's role allows nothing of what was asked for, the
-        organization lets no further devices be connected, or it asks for more than the session was begun with, and
+        organization lets nobody sign in a device, or it asks for more than the session was begun with, and
         UnauthorizedClient when a client was switched off that would be approved.
         """
         device, now = view.authorization, self._clock.now()
@@ -199,11 +199,11 @@ class Devices:
 
 
 async def _check_devices_on(reader: Reader) -> None:
-    """Raise UnauthorizedClient when the platform lets no further devices be connected."""
+    """Raise UnauthorizedClient when the installation lets nobody sign in a device any more."""
     if (await policies.of_platform(reader)).device_sign_in_off:
         raise UnauthorizedClient(
-            "The operator of this service lets no further devices be connected. Use an API key or a short-term token "
-            "instead."
+            "This installation lets nobody sign in a device any more. Use an API key or a short-term token instead, or "
+            "ask the operator."
         )
 
 

@@ -1,4 +1,4 @@
-"""``keystead admin policy``: what an organization or the whole platform asks, and the way out when it asks too much."""
+"""``keystead admin policy``: what an organization or the whole installation asks, and the way out when it asks too much."""
 
 import re
 from pathlib import Path
@@ -26,16 +26,16 @@ _DAYS: Final = re.compile(r"[0-9]{1,9}", re.ASCII)
     ),
 )
 @data_option
-@click.option("--org", "organization", help="The name of an organization. Default: the whole platform.")
+@click.option("--org", "organization", help="The name of an organization. Default: the whole installation.")
 @click.argument("name", required=False, type=click.Choice(list(POLICY_NAMES)))
 @click.argument("value", required=False)
 def policy(data: Path, organization: str | None, name: str | None, value: str | None) -> None:
-    """Show the policies of the platform or of an organization, show one of them, or set it.
+    """Show the policies of the installation or of an organization, show one of them, or set it.
 
     max-api-key-ttl is the most days for which a new API key lives, or "unlimited". The others are on or off:
     enforce-mfa (nobody signs in with a password alone), disable-password-login (nobody signs in with a password;
-    passkeys let people in), disable-device-login (no further devices are connected). Of a policy that an organization
-    and the platform both have, the stricter counts.
+    passkeys let people in), disable-device-login (nobody signs in a device any more). Of a policy that an organization
+    and the installation both have, the stricter counts.
 
     Policies that are turned off here let people in again, where everybody has locked themselves out.
     """

@@ -361,6 +361,6 @@ def test_where_the_platform_connects_no_devices_no_code_is_given(server: Keystea
         with pytest.raises(OAuthError) as refused:
             device.device_code()
         assert (refused.value.status, refused.value.error) == (400, "unauthorized_client")
-        assert "lets no further devices be connected" in refused.value.description
+        assert "lets nobody sign in a device any more" in refused.value.description
         sdk.good(delete_platform_policy, otto.sdk, DEVICE_LOGIN)
         assert device.device_code().user_code
