@@ -7,7 +7,10 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 
 import pytest
+from sqlalchemy import select
 
+from keystead.db import Query
+from keystead.db.tables import revocation
 from keystead.kernel.principal import Principal
 from keystead.kernel.problems import AccessDenied, Forbidden, InvalidGrant, NotFound, Problem
 from keystead.kernel.scopes import Role
@@ -17,6 +20,8 @@ from keystead.sessions.models import SignedIn, Visit
 from tests.organizations.company import ADDRESS, Company, Node, bearer, cookie, node
 from tests.organizations.conftest import Open
 from tests.support.installation import Person
+
+_WAKING = Query(select(revocation.c.subject).where(revocation.c.subject.like("device:%")), str)
 
 
 async def sign_ins(company: Company, actor: str, target: str, organization: str = "acme") -> list[SignIn]:
@@ -238,6 +243,13 @@ async def test_what_somebody_approved_and_no_device_came_for_is_taken_back(compa
     assert (await company.house.poll(*olgas)).access_token.reveal()
     (event,) = await company.events("membership:sign-out")
     assert json.loads(event.detail) == {"devices": 1, "sessions": 0, "tokens": 0, "approved": 1}
+
+
+async def test_who_holds_a_poll_is_woken_when_what_was_approved_is_taken_back(company: Company) -> None:
+    await approve(company, "ben")
+    heard = len(await company.house.db.all(_WAKING, {}))
+    await end_all(company, "alan", "ben")
+    assert len(await company.house.db.all(_WAKING, {})) == heard + 1
 
 
 async def test_what_a_removed_member_approved_becomes_no_grant_even_when_they_come_back(company: Company) -> None:

@@ -1,4 +1,4 @@
-"""``keystead admin policy``: what an organization or the whole installation asks, and the way out when it asks too much."""
+"""``keystead admin policy``: what an organization or the installation asks, and the way out when it asks too much."""
 
 import re
 from pathlib import Path

@@ -182,6 +182,24 @@ def test_a_letter_leads_to_a_new_password_whichever_name_was_typed(
     assert field_of(alone, "POST", "/api/sso/password/reset/verify", sent) == [("#/token", "over")]
 
 
+def test_a_letter_changes_nothing_where_no_password_lets_the_person_in(
+    posted: KeysteadServer, post: PostOffice, alone: Sdk
+) -> None:
+    kim = add_person(posted, "kim-by-passkey")
+    session = session_of(posted, kim)
+    assert post_password_reset_email.sync_detailed(client=alone, body=forgot(kim.username)).status_code == 204
+    token = post.wait_for(kim.email).link.rpartition("/")[2]
+    posted.admin("policy", "--org", "acme", "disable-password-login", "on")
+    try:
+        refused = sdk.bad(post_password_reset_verify, alone, 403, body=chosen(token))
+    finally:
+        posted.admin("policy", "--org", "acme", "disable-password-login", "off")
+    assert "lets nobody sign in with a password" in refused.message
+    with sdk.closing(session):
+        assert status(session) == 200
+    assert post_password_reset_verify.sync_detailed(client=alone, body=chosen(token)).status_code == 204
+
+
 def test_nobody_learns_whether_somebody_has_a_name(posted: KeysteadServer, post: PostOffice, alone: Sdk) -> None:
     lena = add_person(posted, "lena")
     add_person(posted, "gone")

@@ -1,5 +1,6 @@
 """Security: the password, passkeys, the authenticator app, recovery codes, and what a person did of late."""
 
+import asyncio
 import html
 import re
 from typing import Any
@@ -180,6 +181,20 @@ async def test_the_only_passkey_stays_where_no_password_is_let_in(
     assert (len((await summary(here)).passkeys), (await summary(here)).recovery_codes_left) == (1, 10)
     await add_passkey(ada, Authenticator(phone.origin), "Blue key")
     assert "The passkey was removed." in (await fill(ada, await ada.get(remove), remove)).words
+
+
+async def test_of_two_passkeys_that_are_removed_at_once_one_stays_where_no_password_is_let_in(
+    here: Node, phone: Authenticator
+) -> None:
+    ada = await visit(here)
+    await add_passkey(ada, phone)
+    await add_passkey(ada, Authenticator(phone.origin), "Blue key")
+    await here.house.services.organizations.set_policy_from_host("acme", "disable-password-login", 1)
+    addresses = [f"{PASSKEYS}/{one.id}/remove" for one in (await summary(here)).passkeys]
+    asked = [await ada.get(address) for address in addresses]
+    pages = await asyncio.gather(*(fill(ada, *pair) for pair in zip(asked, addresses, strict=True)))
+    assert sorted(page.status for page in pages) == [200, 409]
+    assert len((await summary(here)).passkeys) == 1
 
 
 async def test_the_last_factor_is_named_as_such_and_not_another(here: Node, phone: Authenticator) -> None:
