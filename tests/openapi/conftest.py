@@ -14,6 +14,10 @@ from tests.support.browser import Browser
 from tests.support.device import DeviceClient, Tokens
 from tests.support.server import ADA, KeysteadServer, Person, add_acme
 
+CAROL: Final = Person("carol", "nine small lamps in the hall", "carol@example.com", "member")
+"""Whom is done to what nobody stands: her sessions are ended, and her password is set."""
+ROOT: Final = Person("root", "three wide rivers at noon", "root@example.com", "owner")
+"""An operator, where one was made."""
 BOUNDLESS: Final = {
     **{
         f"KEYSTEAD_LIMIT_{name}": "1000000/minute"
@@ -35,16 +39,32 @@ class Opened:
     token: str
     api_key: str
 
-    def session(self) -> str:
-        """Sign ada in once more and return the value of the cookie ``cloud.sso``."""
+    def session(self, person: Person = ADA) -> str:
+        """Sign somebody in once more and return the value of the cookie ``cloud.sso``."""
         self.browser.cookies.pop("cloud.sso", None)
-        person = {"username": ADA.username, "password": ADA.password}
-        self.browser.request("POST", "/api/sso/password/login", json=person).raise_for_status()
+        typed = {"username": person.username, "password": person.password}
+        self.browser.request("POST", "/api/sso/password/login", json=typed).raise_for_status()
         return self.browser.cookies["cloud.sso"].value
 
-    def device(self, person: Person = ADA) -> Tokens:
-        """Sign a device in for somebody, with every scope."""
-        with Browser(self.server.url) as browser, DeviceClient(self.server.url, "parallel-cli") as device:
+    def add(self, person: Person, organization: str = "acme", *more: str) -> None:
+        """Make somebody in an organization that is there; ``more`` are options of ``keystead admin create-user``."""
+        self.server.admin(
+            "create-user",
+            *("--username", person.username, "--email", person.email, "--org", organization, "--role", person.role),
+            *(*more, "--password-stdin"),
+            stdin=f"{person.password}\n",
+        )
+
+    def add_root(self) -> None:
+        """Make an operator, in an organization of their own."""
+        self.server.admin("create-org", "--name", "operators")
+        self.add(ROOT, "operators", "--platform-admin")
+
+    def device(self, person: Person = ADA, client_id: str = "parallel-cli") -> Tokens:
+        """Sign a device in for somebody, with every scope; without ``client_id`` with a client of its own."""
+        with Browser(self.server.url) as browser, DeviceClient(self.server.url, client_id) as device:
+            if not client_id:
+                device.register()
             browser.sign_in(person.username, person.password)
             codes = device.device_code(format_scopes(ALL_SCOPES))
             browser.approve(codes.verification_uri_complete)

@@ -17,9 +17,9 @@ from schemathesis.specs.openapi.checks import (
 PLACES: Final = {"/openapi.json": "", "/account/service/openapi.json": "/account"}
 """Where the documents are, and what stands before every path in them."""
 
-_NO_ID: Final = "01a200b5-5d83-7239-b7db-b88f879b13b1"
+NO_ID: Final = "01a200b5-5d83-7239-b7db-b88f879b13b1"
 NO_IDS: Final = {
-    **dict.fromkeys(("app_id", "api_key_id", "token_id", "session_id", "device_id", "client_id"), _NO_ID),
+    **dict.fromkeys(("app_id", "api_key_id", "token_id", "session_id", "device_id", "client_id"), NO_ID),
     "organization": "acme",
     **dict.fromkeys(("user", "username", "name"), "nobody"),
 }

@@ -5,7 +5,7 @@ calls in which an answer feeds the next request.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import cycle
 from typing import Any, Final
@@ -62,7 +62,7 @@ class Exploration:
 
 
 def explore(
-    document: str,
+    document: Mapping[str, Any],
     base_url: str,
     credentials: Credentials,
     operations: list[dict[str, Any]],
@@ -72,7 +72,7 @@ def explore(
 
     ``make_fit`` mends, in place, what a schema cannot say of a request that is meant to be right.
     """
-    schema = schemathesis.openapi.from_url(document, config=SchemathesisConfig.from_dict(_settings(operations)))
+    schema = schemathesis.openapi.from_dict(dict(document), config=SchemathesisConfig.from_dict(_settings(operations)))
     schema.config.update(base_url=base_url)
     schema.auth.providers.append(credentials)
     if make_fit is not None:
@@ -91,6 +91,12 @@ def explore(
         elif isinstance(event, events.NonFatalError | events.FatalError):
             found.failures.append(f"schemathesis could not go on: {event}")
     return found
+
+
+def part_of(document: Mapping[str, Any], operations: Collection[str]) -> dict[str, Any]:
+    """Return the document of these operations alone, which are all of their paths."""
+    paths = {operation.partition(" ")[2] for operation in operations}
+    return {**document, "paths": {path: item for path, item in document["paths"].items() if path in paths}}
 
 
 def _settings(operations: list[dict[str, Any]]) -> dict[str, Any]:

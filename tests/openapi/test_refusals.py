@@ -10,8 +10,11 @@ from urllib.parse import urlencode
 import httpx
 import pytest
 
+from keystead.kernel.secrets import STEP_PREFIX, new_opaque
+from tests.openapi.callers import GOOD_PASSWORD
 from tests.openapi.conftest import BOUNDLESS, Opened, open_acme
-from tests.openapi.documents import Operation, fetch, operations
+from tests.openapi.documents import NO_ID, Operation, fetch, operations
+from tests.openapi.exceptions import LIFE, PLATFORM, POLICIES
 from tests.support.server import ADA, KeysteadServer
 
 REFUSALS: Final = {401, 403, 413, 429, 431, 503}
@@ -21,7 +24,7 @@ NOT_TO_BE_HAD: Final[dict[tuple[str, int], str]] = {
     ("GET /api/platform/keys", 503): "the same",
 }
 
-JSON_BODIES: Final[dict[str, dict[str, Any]]] = {
+JSON_BODIES: Final[dict[str, Any]] = {
     "POST /service/v1/apps": {"app_name": "an app"},
     "POST /service/v1/apps/{app_id}/keys": {"api_key_name": "a key"},
     "PATCH /service/v1/apps/{app_id}/keys/{api_key_id}": {"api_key_name": "another title"},
@@ -31,7 +34,23 @@ JSON_BODIES: Final[dict[str, dict[str, Any]]] = {
     "POST /api/sso/password/login": {"username": ADA.username, "password": "a wrong password"},
     "POST /api/oidc/device/lookup": {"userCode": "BCDF-GHJK"},
     "POST /api/oidc/device/decision": {"userCode": "BCDF-GHJK", "approve": False},
-}
+    "POST /api/apikeys": {"title": "a key", "duration": "30"},
+    "POST /api/sso/mfa/otp/verify": {"code": "123456"},
+    "POST /api/sso/mfa/webauthn/verify": {"response": {"id": "x", "response": {}}, "name": "a passkey"},
+    "DELETE /api/sso/mfa": {"removeAll": True},
+    "POST /api/sso/mfa/login": {"mfaMethod": "otp", "values": {"code": "123456"}},
+    "PATCH /api/sso/password": {"oldPassword": "a wrong password", "newPassword": GOOD_PASSWORD},
+    "POST /api/sso/password/reset": {"username": "nobody"},
+    "POST /api/sso/password/reset/verify": {"token": f"{NO_ID}.9999999999.{'A' * 43}", "newPassword": GOOD_PASSWORD},
+    "PUT /api/organizations/{organization}/users/{user}/password": {
+        "newPassword": GOOD_PASSWORD, "confirmPassword": GOOD_PASSWORD,
+    },
+    "POST /api/sso/impersonate": {"username": "nobody", "reason": "to see what nobody sees"},
+    **{f"POST {place}/{{name}}": True for place in (POLICIES, PLATFORM)},
+    **{f"POST {place}/{LIFE}": 30 for place in (POLICIES, PLATFORM)},
+}  # fmt: skip
+STEPS: Final = {"POST /api/sso/mfa/login", "POST /api/sso/mfa/webauthn/authenticate"}
+"""What goes on with a sign-in, by the cookie of its step; a step that was never given is looked for all the same."""
 FORMS: Final[dict[str, dict[str, str]]] = {
     "POST /getServiceKeys/device/code": {"client_id": "parallel-cli"},
     "POST /getServiceKeys/token": {"grant_type": "refresh_token"},
@@ -49,10 +68,16 @@ pytestmark = pytest.mark.timeout(300)
 
 @dataclass(slots=True)
 class Desk:
-    """A server, what ada calls it with, and what it answered, by operation."""
+    """A server, what ada calls it with, and what it answered, by operation.
+
+    ``session`` is what she calls with what a session alone may do; without one she signs in for each of them, because
+    some of them end the session.
+    """
 
     opened: Opened
+    access_token: str
     refresh_token: str
+    session: str = ""
     answered: dict[str, set[int]] = field(default_factory=dict)
     undocumented: list[str] = field(default_factory=list)
 
@@ -85,16 +110,21 @@ class Desk:
         return b"", {}
 
     def credential(self, operation: Operation) -> dict[str, str]:
-        """Return a fresh session for what only a session may do, else ada's token."""
-        if operation.label == "POST /api/sso/logout":
-            return {"Cookie": f"cloud.sso={self.opened.session()}"}
+        """Return what ada calls an operation with: a step, a session, a device's token, or a short-term token."""
+        if operation.label in STEPS:
+            return {"Cookie": f"cloud.mfa={new_opaque(STEP_PREFIX).reveal()}"}
+        schemes = {name for one in operation.definition.get("security", ()) for name in one}
+        if schemes == {"cookie"}:
+            return {"Cookie": f"cloud.sso={self.session or self.opened.session()}"}
+        if schemes == {"bearer"} and "userinfo" in operation.label:
+            return {"Authorization": f"Bearer {self.access_token}"}
         return {"Authorization": f"Bearer {self.opened.token}"}
 
     def provoke(self, operation: Operation) -> None:
         """Send what a server refuses that is well."""
         own = self.credential(operation)
         self.ask(operation, {})
-        self.ask(operation, {**own, "Cookie": "cloud.sso=another"})
+        self.ask(operation, {"Authorization": f"Bearer {self.opened.token}", "Cookie": "cloud.sso=another"})
         self.ask(operation, {"Authorization": "Bearer of bad news"})
         self.ask(operation, own, headers=PLAIN_HTTP)
         self.ask(operation, own, headers={f"X-Filler-{n}": "x" * 8_000 for n in range(5)})
@@ -103,11 +133,11 @@ class Desk:
         self.ask(operation, own, client_id="nobody")
 
     def exhaust(self, operation: Operation) -> None:
-        """Send one more than the limit lets through."""
+        """Send one more than any limit lets through: who asks without a step has three tries for one sign-in."""
         own = self.credential(operation)
         self.opened.http.get("/api/auth/session", headers=own)
-        self.ask(operation, own)
-        self.ask(operation, own)
+        for _ in range(4):
+            self.ask(operation, own)
 
     def lose_the_database(self) -> None:
         """Overwrite every file of the database, as a failing disk might."""
@@ -127,7 +157,8 @@ def desk(documented: dict[str, Operation], tmp_path_factory: pytest.TempPathFact
     """Refuse everything in every way: a server that is well, one with narrow limits, and one without its database."""
     proxies = {"KEYSTEAD_TRUSTED_PROXIES": "127.0.0.0/8"}
     with open_acme(tmp_path_factory.mktemp("well"), BOUNDLESS | proxies) as opened:
-        found = Desk(opened, opened.device().refresh_token)
+        tokens = opened.device()
+        found = Desk(opened, tokens.access_token, tokens.refresh_token)
         for operation in documented.values():
             found.provoke(operation)
         ready = {operation.label: found.credential(operation) for operation in documented.values()}
@@ -136,7 +167,7 @@ def desk(documented: dict[str, Operation], tmp_path_factory: pytest.TempPathFact
             found.ask(operation, ready[operation.label])
     narrow = {name: "1/minute" for name in BOUNDLESS if "LIMIT" in name}
     with open_acme(tmp_path_factory.mktemp("narrow"), narrow | {"KEYSTEAD_CREDIT_LIMIT_CENTS": "0"}) as opened:
-        crowded = Desk(opened, "", found.answered, found.undocumented)
+        crowded = Desk(opened, opened.token, "", opened.session(), found.answered, found.undocumented)
         for operation in documented.values():
             crowded.exhaust(operation)
     return found

@@ -7,7 +7,8 @@ from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Depends, Path, Request
 from fastapi.responses import Response
-from pydantic import Field
+from pydantic import BeforeValidator, ConfigDict, Field
+from pydantic.config import JsonDict
 
 from keystead.activate.identity import BY_ANY, BY_SESSION
 from keystead.activate.shapes import ABSENT, Sent, Shape, body_of, described, iso, iso_or_none, refused
@@ -30,6 +31,7 @@ from keystead.kernel.scopes import Scope, Scopes
 from keystead.keys.models import LONGEST_LIFE, LONGEST_NAME, NAME_PATTERN, ApiKey
 from keystead.keys.service import Keys
 from keystead.wire.access import allow
+from keystead.wire.bodies import whole
 from keystead.wire.caller import caller_of
 from keystead.wire.documented import ANYWHERE, NO_STORE, documented
 
@@ -44,12 +46,19 @@ _LONGEST_DAYS: Final = LONGEST_LIFE // _DAY
 _DAYS: Final = re.compile("[0-9]{1,9}")
 _DAYS_SHOWN: Final = "^0{0,5}([0-9]{0,3}|[12][0-9]{3}|3[0-5][0-9]{2}|36[0-4][0-9]|3650)$"
 """The same for the document, with the longest life in it; a test holds it against that."""
+_TWO_LIVES: Final[JsonDict] = {
+    "properties": {"duration": {"type": "string", "minLength": 1}, "expiresIn": {"type": "integer"}},
+    "required": ["duration", "expiresIn"],
+}
+"""What the document says that a body must not be."""
 
 _REFUSED: Final = (*ANYWHERE, TwoCredentials, Unauthenticated, CredentialNotAllowed, RateLimited)
 
 
 class NewOwnKey(Sent):
     """The body that asks for an API key."""
+
+    model_config = ConfigDict(json_schema_extra={"not": _TWO_LIVES})
 
     title: str | None = Field(
         None,
@@ -63,12 +72,8 @@ class NewOwnKey(Sent):
         "says how long keys live. Not together with `expiresIn`.",
         json_schema_extra={"pattern": _DAYS_SHOWN},
     )
-    expires_in: int | None = Field(
-        None,
-        alias="expiresIn",
-        ge=SHORTEST,
-        le=LONGEST_LIFE,
-        description="The same in seconds.",
+    expires_in: Annotated[int, Field(ge=SHORTEST, le=LONGEST_LIFE), BeforeValidator(whole)] | None = Field(
+        None, alias="expiresIn", description="The same in seconds."
     )
     type: Literal["platform", "ai"] = Field(
         "platform",
