@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Depends, Path, Request
 from fastapi.responses import Response
-from pydantic import BeforeValidator, ConfigDict, Field
+from pydantic import ConfigDict, Field
 from pydantic.config import JsonDict
 
 from keystead.activate.identity import BY_ANY, BY_SESSION
@@ -31,7 +31,6 @@ from keystead.kernel.scopes import Scope, Scopes
 from keystead.keys.models import LONGEST_LIFE, LONGEST_NAME, NAME_PATTERN, ApiKey
 from keystead.keys.service import Keys
 from keystead.wire.access import allow
-from keystead.wire.bodies import whole
 from keystead.wire.caller import caller_of
 from keystead.wire.documented import ANYWHERE, NO_STORE, documented
 
@@ -72,8 +71,12 @@ class NewOwnKey(Sent):
         "says how long keys live. Not together with `expiresIn`.",
         json_schema_extra={"pattern": _DAYS_SHOWN},
     )
-    expires_in: Annotated[int, Field(ge=SHORTEST, le=LONGEST_LIFE), BeforeValidator(whole)] | None = Field(
-        None, alias="expiresIn", description="The same in seconds."
+    expires_in: int | None = Field(
+        None,
+        alias="expiresIn",
+        ge=SHORTEST,
+        le=LONGEST_LIFE,
+        description="The same in seconds.",
     )
     type: Literal["platform", "ai"] = Field(
         "platform",
