@@ -74,8 +74,9 @@ def with_good_passwords(case: Case) -> None:
 
 def with_plain_seconds(case: Case) -> None:
     """Write 900.0 seconds as 900: the server tells them apart, and no schema can (JSON Schema, section 4.2.3)."""
-    if isinstance(case.body, dict) and isinstance(case.body.get("expiresIn"), float):
-        case.body["expiresIn"] = int(case.body["expiresIn"])
+    seconds = case.body.get("expiresIn") if isinstance(case.body, dict) else None
+    if isinstance(case.body, dict) and isinstance(seconds, float):
+        case.body["expiresIn"] = int(seconds)
 
 
 def fit_to_be_shown(case: Case) -> None:
