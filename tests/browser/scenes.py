@@ -36,7 +36,6 @@ class Studio:
     applications: list[Application]
     cookies: dict[str, str] = field(default_factory=dict)
     links: dict[str, str] = field(default_factory=dict)
-    told: set[str] = field(default_factory=set)
 
     def fill(self, path: str) -> str:
         """Return a path with the ids of people, apps and keys in the place of their names in braces."""
@@ -107,12 +106,6 @@ def _named(studio: Studio, profile: Profile) -> None:
     code = studio.device.device_code("keys:read keys:create", "ada-workstation").user_code
     studio.let_in(profile, ADA)
     profile.go(f"{DEVICE}?user_code={code}")
-
-
-def _policy_confirm(studio: Studio, profile: Profile) -> None:
-    page(f"{OPERATOR}/policies")(studio, profile)
-    profile.page.get_by_label("With a passkey only").check()
-    profile.press("Save the policies")
 
 
 def _expired(studio: Studio, profile: Profile) -> None:
@@ -199,18 +192,6 @@ def _acting(studio: Studio, profile: Profile) -> None:
     studio.cookies[_ACTING] = studio.held(profile)
 
 
-def _acted_as(studio: Studio, profile: Profile) -> None:
-    """Let the operator stop, and bob look."""
-    if BOB.username not in studio.told:
-        _acting(studio, profile)
-        profile.press("Stop")
-        studio.cookies[ADA.username] = studio.held(profile)
-        del studio.cookies[_ACTING]
-        studio.told.add(BOB.username)
-        profile.context.clear_cookies()
-    page("/settings", BOB)(studio, profile)
-
-
 def _busy_hour(studio: Studio, profile: Profile) -> None:
     """Let the last hour have been as busy as hours are, the first time that somebody asks."""
     studio.let_in(profile, ADA)
@@ -256,14 +237,11 @@ SCENES: Final[dict[str, Scene]] = {
     "operator-users": page(f"{OPERATOR}/users"),
     "operator-user": page(f"{OPERATOR}/users/{{ada}}"),
     "operator-policies": page(f"{OPERATOR}/policies"),
-    "operator-act-as": page(f"{OPERATOR}/users/{{bob}}/act-as"),
     "operator-clients": page(f"{OPERATOR}/clients"),
     "operator-signing-keys": page(f"{OPERATOR}/signing-keys"),
     "problem": page(f"{ORGANIZATION}/members", BOB),
     # What follows changes something, so it would show on the pages above.
-    "device-consent": asked(ADA),
-    "device-consent-named": _named,
-    "operator-policies-confirm": _policy_confirm,
+    "device-consent": _named,
     "device-approved": asked(BOB, "Approve", "keys:read"),
     "device-refused": asked(BOB, "Refuse"),
     "device-expired": _expired,
@@ -276,8 +254,7 @@ SCENES: Final[dict[str, Scene]] = {
         letter_asked_for("/sign-up", "fenja@example.net", "Send the letter"), "fenja@example.net"
     ),
     "invitation": by_letter(letter_asked_for(f"{ORGANIZATION}/members", EVE.email, "Invite", ADA), EVE.email, EVE),
-    "acting": _acting,
-    "overview-acted-as": _acted_as,
     "sign-in-enrol": _enrol,
     "operator-health": _busy_hour,
+    "acting": _acting,
 }

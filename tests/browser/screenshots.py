@@ -37,7 +37,7 @@ from tests.support.server import ADA, GENEROUS
 USUAL_PORT: Final = 8080
 SIZES: Final = {"desktop": (1280, 900), "phone": (390, 844)}
 SCHEMES: Final[tuple[Scheme, ...]] = ("light", "dark")
-TALLEST: Final = 1_200
+TALLEST: Final = 1_000
 """CSS pixels of a page that are shown; what is below is like what is above."""
 SCALE: Final = 0.75
 """How large a CSS pixel is in a picture: the words are set in that size, not shrunk, so they stay sharp."""
