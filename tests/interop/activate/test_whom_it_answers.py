@@ -1,5 +1,8 @@
 """Who a credential is, as the SDK asks it, whichever credential it has."""
 
+from base64 import b64encode
+
+import httpx
 import pytest
 from parallelworks_client import Client as HandWritten
 from parallelworks_client.api.authentication import get_auth_session
@@ -38,3 +41,30 @@ def test_a_refusal_is_read_by_both_parsers_and_its_type_is_a_page(server: Keyste
         problem = raised.value
         assert (problem.status, problem.code, problem.language) == (401, "unauthenticated", "en")
         assert client.get(problem.type_url(server.url)).status_code == 200
+
+
+def test_a_key_is_the_user_name_of_basic_authentication_and_its_password_is_empty(
+    server: KeysteadServer, adas_key: str
+) -> None:
+    address = server.url + "/api/auth/session"
+    assert httpx.get(address, auth=(adas_key, ""), trust_env=False).json()["username"] == ADA.username
+    refused = httpx.get(address, auth=(adas_key, "a password"), trust_env=False)
+    assert refused.status_code == 401
+    assert sdk.check_refusal(refused).code == "unauthenticated"
+
+
+def test_two_methods_in_one_request_are_refused_as_one_too_many(
+    server: KeysteadServer, adas_key: str, adas_token: str
+) -> None:
+    address, cookie = server.url + "/api/auth/session", f"cloud.sso={sdk.sign_in(server.url, ADA)}"
+    basic = "Basic " + b64encode(f"{adas_key}:".encode()).decode()
+    for several in (
+        [("Authorization", f"Bearer {adas_token}"), ("Authorization", basic)],
+        [("Authorization", f"Bearer {adas_token}"), ("Cookie", cookie)],
+        [("Authorization", basic), ("Cookie", cookie)],
+    ):
+        refused = httpx.get(address, headers=several, trust_env=False)
+        assert refused.status_code == 400
+        problem = sdk.check_refusal(refused)
+        assert problem.code == "two_credentials"
+        assert "only one" in problem.detail
