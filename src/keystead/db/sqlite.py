@@ -18,6 +18,7 @@ from typing import Any, Final, TypeVar, cast
 from keystead.db.cleanup import LARGEST_BITE, Sweeper
 from keystead.db.engine import DatabaseError, Transaction, UniqueViolation
 from keystead.db.feed import APPEND, ChangeFeed
+from keystead.db.journal import write_ahead
 from keystead.db.statements import Command, Parameters, Query
 from keystead.kernel.clock import Clock
 
@@ -41,7 +42,8 @@ def connect(path: Path) -> sqlite3.Connection:
         timeout=BUSY_TIMEOUT_MS / 1000,
         cached_statements=256,
     )
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "temp_store=MEMORY"):
+    write_ahead(connection)
+    for pragma in ("synchronous=FULL", "foreign_keys=ON", "temp_store=MEMORY"):
         connection.execute(f"PRAGMA {pragma}")
     return connection
 

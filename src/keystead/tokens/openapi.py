@@ -29,8 +29,12 @@ _WAIT: Final[dict[str, Any]] = {
     "name": "wait",
     "in": "query",
     "required": False,
-    "description": "For how many seconds to hold the request while there is nothing new; 0 answers at once.",
-    "schema": {"type": "integer", "minimum": 0, "maximum": LONGEST_WAIT, "default": USUAL_WAIT},
+    "description": "For how many seconds to hold the request while there is nothing new; 0 answers at once, "
+    "and an empty one counts as none.",
+    "schema": {
+        "anyOf": [{"type": "integer", "minimum": 0, "maximum": LONGEST_WAIT}, {"const": ""}],
+        "default": USUAL_WAIT,
+    },
 }
 _PREFER: Final[dict[str, Any]] = {
     "name": "Prefer",
