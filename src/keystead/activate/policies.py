@@ -1,5 +1,6 @@
 """Policies: what an organization, or the whole installation, asks of sign-ins and of API keys."""
 
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Depends, Path, Request
@@ -20,6 +21,7 @@ from keystead.kernel.problems import (
     InvalidParameters,
     InvalidRequest,
     NotFound,
+    Problem,
     RateLimited,
     TwoCredentials,
     Unauthenticated,
@@ -36,11 +38,11 @@ from keystead.wire.forms import media_type
 
 _OF_ORGANIZATION: Final = "/api/organizations/{organization}/policies"
 _OF_PLATFORM: Final = "/api/platform/policies"
+_PLACES: Final = {"organization": "an organization", "platform": "the installation"}
+Handler = Callable[..., Awaitable[Any]]
 _READ: Final = (*ANYWHERE, TwoCredentials, Unauthenticated, CredentialNotAllowed, Forbidden, RateLimited)
 _CHANGED: Final = (*_READ, CrossSite, Impersonating, NotFound)
-_SET: Final = (*_CHANGED, UnsupportedMediaType, InvalidParameters)
 _LIFE_UNSET: Final = (*_READ, CrossSite, Impersonating)
-_LIFE_SET: Final = (*_LIFE_UNSET, UnsupportedMediaType, InvalidParameters)
 _VALUE: Final[TypeAdapter[int | bool | float]] = TypeAdapter(int | bool | float)
 _LIFE: Final = next(name for name, field in POLICY_NAMES.items() if field == LIFE)
 _DAYS_BODY: Final[dict[str, Any]] = {
@@ -89,119 +91,77 @@ class PolicyRoutes:
     def router(self) -> APIRouter:
         """Return the routes."""
         router = APIRouter(tags=["Policies"])
-        self._add_organization(router)
-        self._add_platform(router)
+        self._add_list(router, _OF_ORGANIZATION, "organization", self.of_organization, (*_READ, NotFound))
+        self._add_list(router, _OF_PLATFORM, "platform", self.of_platform, _READ)
+        for at, kind, life, flag, no_life in (
+            (
+                _OF_ORGANIZATION,
+                "organization",
+                (self.set_life_of_organization, self.unset_life_of_organization),
+                (self.set_of_organization, self.unset_of_organization),
+                _CHANGED,
+            ),
+            (
+                _OF_PLATFORM,
+                "platform",
+                (self.set_life_of_platform, self.unset_life_of_platform),
+                (self.set_of_platform, self.unset_of_platform),
+                _LIFE_UNSET,
+            ),
+        ):
+            self._add_policy(
+                router, f"{at}/{_LIFE}", f"{kind}_max_api_key_ttl", life, refusals=no_life, body=_DAYS_BODY
+            )
+            self._add_policy(router, at + "/{name}", kind, flag, refusals=_CHANGED, body=_FLAG_BODY)
         return router
 
-    def _add_organization(self, router: APIRouter) -> None:
+    def _add_list(
+        self, router: APIRouter, path: str, kind: str, show: Handler, refusals: tuple[type[Problem], ...]
+    ) -> None:
         router.add_api_route(
-            _OF_ORGANIZATION,
-            self.of_organization,
+            path,
+            show,
             methods=["GET"],
-            summary="List the policies of an organization",
-            operation_id="get_organization_policies",
-            responses=documented(*_READ, NotFound),
+            summary=f"List the policies of {_PLACES[kind]}",
+            operation_id=f"get_{kind}_policies",
+            responses=documented(*refusals),
             openapi_extra=BY_ANY,
             **ABSENT,
-        )
-        router.add_api_route(
-            f"{_OF_ORGANIZATION}/{_LIFE}",
-            self.set_life_of_organization,
-            methods=["POST"],
-            response_model=dict[str, ShownPolicy],
-            summary="Set how long API keys of an organization live",
-            operation_id="set_organization_max_api_key_ttl_policy",
-            responses=documented(*_SET),
-            openapi_extra=BY_SESSION | _DAYS_BODY,
-            **ABSENT,
-        )
-        router.add_api_route(
-            f"{_OF_ORGANIZATION}/{_LIFE}",
-            self.unset_life_of_organization,
-            methods=["DELETE"],
-            status_code=204,
-            response_class=Response,
-            summary="Unset how long API keys of an organization live",
-            operation_id="delete_organization_max_api_key_ttl_policy",
-            responses=documented(*_CHANGED),
-            openapi_extra=BY_SESSION,
-        )
-        router.add_api_route(
-            _OF_ORGANIZATION + "/{name}",
-            self.set_of_organization,
-            methods=["POST"],
-            response_model=dict[str, ShownPolicy],
-            summary="Turn a policy of an organization on or off",
-            operation_id="set_organization_policy",
-            responses=documented(*_SET),
-            openapi_extra=BY_SESSION | _FLAG_BODY,
-            **ABSENT,
-        )
-        router.add_api_route(
-            _OF_ORGANIZATION + "/{name}",
-            self.unset_of_organization,
-            methods=["DELETE"],
-            status_code=204,
-            response_class=Response,
-            summary="Unset a policy of an organization",
-            operation_id="delete_organization_policy",
-            responses=documented(*_CHANGED),
-            openapi_extra=BY_SESSION,
         )
 
-    def _add_platform(self, router: APIRouter) -> None:
+    def _add_policy(
+        self,
+        router: APIRouter,
+        path: str,
+        kind: str,
+        handlers: tuple[Handler, Handler],
+        *,
+        refusals: tuple[type[Problem], ...],
+        body: dict[str, Any],
+    ) -> None:
+        """Add setting and unsetting at an address, by these two handlers."""
+        of, days = _PLACES[kind.partition("_")[0]], body is _DAYS_BODY
+        what = f"how long API keys of {of} live" if days else f"a policy of {of}"
         router.add_api_route(
-            _OF_PLATFORM,
-            self.of_platform,
-            methods=["GET"],
-            summary="List the policies of the installation",
-            operation_id="get_platform_policies",
-            responses=documented(*_READ),
-            openapi_extra=BY_ANY,
-            **ABSENT,
-        )
-        router.add_api_route(
-            f"{_OF_PLATFORM}/{_LIFE}",
-            self.set_life_of_platform,
+            path,
+            handlers[0],
             methods=["POST"],
             response_model=dict[str, ShownPolicy],
-            summary="Set how long API keys of the installation live",
-            operation_id="set_platform_max_api_key_ttl_policy",
-            responses=documented(*_LIFE_SET),
-            openapi_extra=BY_SESSION | _DAYS_BODY,
+            summary=f"Set {what}" if days else f"Turn {what} on or off",
+            operation_id=f"set_{kind}_policy",
+            responses=documented(*refusals, UnsupportedMediaType, InvalidParameters),
+            openapi_extra=BY_SESSION | body,
             **ABSENT,
         )
         router.add_api_route(
-            f"{_OF_PLATFORM}/{_LIFE}",
-            self.unset_life_of_platform,
+            path,
+            handlers[1],
             methods=["DELETE"],
             status_code=204,
             response_class=Response,
-            summary="Unset how long API keys of the installation live",
-            operation_id="delete_platform_max_api_key_ttl_policy",
-            responses=documented(*_LIFE_UNSET),
-            openapi_extra=BY_SESSION,
-        )
-        router.add_api_route(
-            _OF_PLATFORM + "/{name}",
-            self.set_of_platform,
-            methods=["POST"],
-            response_model=dict[str, ShownPolicy],
-            summary="Turn a policy of the installation on or off",
-            operation_id="set_platform_policy",
-            responses=documented(*_SET),
-            openapi_extra=BY_SESSION | _FLAG_BODY,
-            **ABSENT,
-        )
-        router.add_api_route(
-            _OF_PLATFORM + "/{name}",
-            self.unset_of_platform,
-            methods=["DELETE"],
-            status_code=204,
-            response_class=Response,
-            summary="Unset a policy of the installation",
-            operation_id="delete_platform_policy",
-            responses=documented(*_CHANGED),
+            summary=f"Unset {what}",
+            operation_id=f"delete_{kind}_policy",
+            responses=documented(*refusals),
             openapi_extra=BY_SESSION,
         )
 

@@ -10,8 +10,7 @@ from typing import Final
 from keystead.db import Transaction
 from keystead.kernel.principal import Method, Principal
 from keystead.kernel.problems import Conflict, Unauthenticated
-from keystead.tokens import store
-from keystead.tokens.followers import REVOKED_TOKENS
+from keystead.tokens import ending, store
 
 MOST_OF_A_GRANT: Final = 100
 """Short-term tokens that are made under one grant within their lifetime, whether or not they are taken back.
@@ -68,42 +67,30 @@ async def end_of_grant(tx: Transaction, maker: Principal, now: int) -> int:
 
 async def end_with_grant(tx: Transaction, grant_id: str, now: int) -> int:
     """End what was made under a grant that ends, and return how many tokens that were."""
-    ended = await tx.run(store.REVOKE_OF_GRANT, {"grant_id": grant_id, "now": now})
-    if ended:
-        await tx.run(store.ANNOUNCE_OF_GRANT, {"grant_id": grant_id, "now": now})
-        await tx.run(store.REMOVE_OF_GRANT, {"grant_id": grant_id})
-        await tx.announce(REVOKED_TOKENS)
-    return ended
+    whose = {"grant_id": grant_id}
+    return await ending.end(
+        tx, store.REVOKE_OF_GRANT, store.REMOVE_OF_GRANT, whose, now, announce=store.ANNOUNCE_OF_GRANT
+    )
 
 
 async def end_with_client(tx: Transaction, client_id: str, now: int) -> int:
     """End what was made under all grants of a client that an operator deletes; its grants are still there."""
-    ended = await tx.run(store.REVOKE_OF_CLIENT, {"client": client_id, "now": now})
-    if ended:
-        await tx.run(store.ANNOUNCE_OF_CLIENT, {"client": client_id, "now": now})
-        await tx.run(store.REMOVE_OF_CLIENT, {"client": client_id})
-        await tx.announce(REVOKED_TOKENS)
-    return ended
+    whose = {"client": client_id}
+    return await ending.end(
+        tx, store.REVOKE_OF_CLIENT, store.REMOVE_OF_CLIENT, whose, now, announce=store.ANNOUNCE_OF_CLIENT
+    )
 
 
 async def end_with_key(tx: Transaction, api_key_id: str, now: int) -> int:
     """End what was made with an API key that ends now, and return how many tokens that were."""
-    ended = await tx.run(store.REVOKE_OF_KEY, {"api_key_id": api_key_id, "now": now})
-    if ended:
-        await tx.run(store.ANNOUNCE_OF_KEY, {"api_key_id": api_key_id, "now": now})
-        await tx.run(store.REMOVE_OF_KEY, {"api_key_id": api_key_id})
-        await tx.announce(REVOKED_TOKENS)
-    return ended
+    whose = {"api_key_id": api_key_id}
+    return await ending.end(tx, store.REVOKE_OF_KEY, store.REMOVE_OF_KEY, whose, now, announce=store.ANNOUNCE_OF_KEY)
 
 
 async def end_with_app(tx: Transaction, app_id: str, now: int) -> int:
     """End what was made with all API keys of an app that is deleted; the keys are still there."""
-    ended = await tx.run(store.REVOKE_OF_APP, {"app": app_id, "now": now})
-    if ended:
-        await tx.run(store.ANNOUNCE_OF_APP, {"app": app_id, "now": now})
-        await tx.run(store.REMOVE_OF_APP, {"app": app_id})
-        await tx.announce(REVOKED_TOKENS)
-    return ended
+    whose = {"app": app_id}
+    return await ending.end(tx, store.REVOKE_OF_APP, store.REMOVE_OF_APP, whose, now, announce=store.ANNOUNCE_OF_APP)
 
 
 async def end_later_with_key(tx: Transaction, api_key_id: str, now: int) -> None:

@@ -5,7 +5,7 @@ person by whoever calls. It takes as many statements for one token as for thousa
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from sqlalchemy import JSON, BigInteger, Text, bindparam, column, delete, func, select
@@ -33,30 +33,40 @@ REMOVE_OF_GRANTS: Final = Command(delete(short_term_token).where(_of_grants))
 """The tokens that were made under the grants whose ids are the names in a JSON object."""
 
 
-async def end_of_user(tx: Transaction, user_id: str, now: int) -> int:
-    """End a person's short-term tokens in every organization, and return how many were valid."""
-    ended = await tx.run(REVOKE_OF_USER, {"user_id": user_id, "now": now})
+async def end(
+    tx: Transaction,
+    revoke_all: Command,
+    remove_all: Command,
+    whose: Mapping[str, str],
+    now: int,
+    *,
+    announce: Command | None = None,
+) -> int:
+    """Take back the valid tokens that two statements mean, and return how many those were.
+
+    ``announce`` tells our processes of each, where nobody tells them of the person or the key.
+    """
+    ended = await tx.run(revoke_all, {**whose, "now": now})
     if ended:
-        await tx.run(REMOVE_OF_USER, {"user_id": user_id})
+        if announce is not None:
+            await tx.run(announce, {**whose, "now": now})
+        await tx.run(remove_all, whose)
         await tx.announce(REVOKED_TOKENS)
     return ended
+
+
+async def end_of_user(tx: Transaction, user_id: str, now: int) -> int:
+    """End a person's short-term tokens in every organization, and return how many were valid."""
+    return await end(tx, REVOKE_OF_USER, REMOVE_OF_USER, {"user_id": user_id}, now)
 
 
 async def end_in(tx: Transaction, user_id: str, organization_id: str, now: int) -> int:
     """End a person's short-term tokens in one organization, and return how many were valid."""
     person = {"user_id": user_id, "organization_id": organization_id}
-    ended = await tx.run(REVOKE_OF_USER_IN, {**person, "now": now})
-    if ended:
-        await tx.run(REMOVE_OF_USER_IN, person)
-        await tx.announce(REVOKED_TOKENS)
-    return ended
+    return await end(tx, REVOKE_OF_USER_IN, REMOVE_OF_USER_IN, person, now)
 
 
 async def end_with_grants(tx: Transaction, grant_ids: Iterable[str], now: int) -> int:
     """End what was made under a person's grants, which end as well, and return how many tokens were valid."""
     grants = {"grants": json.dumps(dict.fromkeys(grant_ids, 0))}
-    ended = await tx.run(REVOKE_OF_GRANTS, {**grants, "now": now})
-    if ended:
-        await tx.run(REMOVE_OF_GRANTS, grants)
-        await tx.announce(REVOKED_TOKENS)
-    return ended
+    return await end(tx, REVOKE_OF_GRANTS, REMOVE_OF_GRANTS, grants, now)

@@ -68,3 +68,18 @@ def test_two_methods_in_one_request_are_refused_as_one_too_many(
         problem = sdk.check_refusal(refused)
         assert problem.code == "two_credentials"
         assert "only one" in problem.detail
+
+
+def test_what_is_wrong_with_a_value_is_read_with_the_place_where_it_stands(
+    server: KeysteadServer, adas_key: str
+) -> None:
+    with HandWritten.from_credential(adas_key).sync() as client:
+        in_the_query = client.get("/api/auth/token", params={"ttl": "25"})
+        in_the_body = client.post("/api/sso/password/login", json={"username": "ada"})
+    for answer, path in ((in_the_query, "ttl"), (in_the_body, "password")):
+        with pytest.raises(ProblemError) as raised:
+            raise_for_problem(answer)
+        problem = raised.value
+        assert (problem.status, problem.code) == (422, "invalid_parameters")
+        assert [one.path for one in problem.errors] == [path]
+        assert f"{path}: " in str(problem)
