@@ -16,12 +16,13 @@ from typing import IO, Any, Final
 from harness import Spread, surroundings, table, workplace
 from people import House, api_key, inside, new_house, session, short_term_token, sign_in
 
-from keystead.app import Services, build_application
+from keystead.app import build_application
 from keystead.gate.credentials import read_credential
 from keystead.gate.door import Gate
 from keystead.gate.request_log import RequestLog
 from keystead.kernel.principal import Principal
 from keystead.kernel.secrets import keyed_hash
+from keystead.services import Services
 
 ROUNDS: Final = 9
 CALLS: Final = 10_000

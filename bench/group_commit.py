@@ -20,13 +20,13 @@ from harness import Case, Spread, in_turn, quick, ratio, say, surroundings, tabl
 from people import METADATA, House, inside, many, new_house, sign_in
 from servers import SERVER_CORE, need_two_cores
 
-from keystead.app import Services
 from keystead.db import Transaction
 from keystead.db.installation import DATABASE_FILE
 from keystead.db.sqlite import SqliteDatabase, _Job
 from keystead.kernel.clock import SystemClock
 from keystead.oauth import store
 from keystead.oauth.models import Grant
+from keystead.services import Services
 
 T = TypeVar("T")
 

@@ -22,11 +22,11 @@ from hot_answers import SESSION, basic
 from people import ADDRESS, EVERY_SCOPE, METADATA, House, api_key, inside, many, new_house
 from servers import LOAD_CORE, Load, Served, keystead, need_wrk, pin, resident_mb, wrk
 
-from keystead.app import Services
 from keystead.db.installation import DATABASE_FILE
 from keystead.oauth.service import DEVICE_CODE
 from keystead.oauth.surfaces import TOKEN
 from keystead.oauth.waiting import SUBJECT
+from keystead.services import Services
 
 POLLS: Final = option("polls", 1_000 if quick() else 15_000)
 HOLD: Final = option("hold", 25)

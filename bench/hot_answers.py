@@ -33,8 +33,8 @@ from recorded import record
 from servers import Load, Served, bare, forgetful, keystead, need_wrk, wrk
 from serving import REMEMBERED
 
-from keystead.app import Services
 from keystead.gate.cache import MOST_ENTRIES
+from keystead.services import Services
 
 ROUNDS: Final = rounds(3, 7)
 SECONDS: Final = 1.0 if quick() else 2.0

@@ -18,7 +18,6 @@ import asyncpg
 from people import ADDRESS, EVERY_SCOPE, LIMITS, House
 from servers import LOAD_CORE, cpu_seconds
 
-from keystead.app import Services, open_services
 from keystead.db.opening import database_url_of
 from keystead.kernel.clock import SystemClock
 from keystead.kernel.ids import new_id
@@ -26,6 +25,7 @@ from keystead.kernel.secrets import keyed_hash, new_api_key
 from keystead.kernel.settings import FILE_NAME
 from keystead.keys.service import DEFAULT_APP
 from keystead.operate.installation import ADDRESS_FILE, read_settings
+from keystead.services import Services, open_services
 from tests.support.cluster import MASTER_SECRET, furnish
 from tests.support.postgres import PostgresServer
 from tests.support.processes import family, free_port

@@ -11,7 +11,6 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from keystead.app import Services, open_services
 from keystead.db.installation import DATABASE_FILE
 from keystead.kernel.clock import SystemClock
 from keystead.kernel.ids import new_id
@@ -21,6 +20,7 @@ from keystead.kernel.settings import FILE_NAME
 from keystead.oauth.models import Decision, TokenRequest, TokenSet
 from keystead.oauth.service import DEVICE_CODE
 from keystead.operate.installation import ADDRESS_FILE, read_settings
+from keystead.services import Services, open_services
 
 T = TypeVar("T")
 

@@ -45,11 +45,11 @@ from people import EVERY_SCOPE, METADATA, many, sign_in
 from recorded import record
 from servers import HERE, SERVER_CORE, Load, Served, keystead, looking_up, need_wrk, pin, wrk
 
-from keystead.app import Services
 from keystead.gate.cache import MOST_ENTRIES
 from keystead.kernel.secrets import keyed_hash
 from keystead.oauth.surfaces import DEVICE_CODE as ISSUE
 from keystead.oauth.surfaces import TOKEN
+from keystead.services import Services
 from tests.support.postgres import PostgresServer
 
 ROUNDS: Final = rounds(2, 7)

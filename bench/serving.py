@@ -21,7 +21,7 @@ import uvicorn
 from fastapi import Depends, FastAPI, Request
 from starlette.responses import JSONResponse
 
-from keystead.app import build_application, open_services
+from keystead.app import build_application
 from keystead.gate.cache import CredentialCache
 from keystead.kernel.clock import SystemClock
 from keystead.kernel.problems import AuthorizationPending
@@ -32,6 +32,7 @@ from keystead.oauth.surfaces import TOKEN, service_key_tokens
 from keystead.operate.installation import read_settings
 from keystead.operate.logs import configure_logs
 from keystead.operate.serve import _config
+from keystead.services import open_services
 from keystead.wire.asgi import App, until_gone
 from keystead.wire.caller import caller_of
 from keystead.wire.forms import parse_form, required

@@ -17,10 +17,10 @@ from people import ADDRESS, EVERY_SCOPE, METADATA, inside, many, new_house, sign
 from recorded import record
 from servers import Load, Served, bare, keystead, need_wrk, through_fastapi, wrk
 
-from keystead.app import Services
 from keystead.oauth.service import DEVICE_CODE
 from keystead.oauth.surfaces import DEVICE_CODE as ISSUE
 from keystead.oauth.surfaces import TOKEN
+from keystead.services import Services
 
 ROUNDS: Final = rounds(2, 7)
 SECONDS: Final = 1.0 if quick() else 2.0

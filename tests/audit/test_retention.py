@@ -4,9 +4,9 @@ import contextlib
 import sqlite3
 from pathlib import Path
 
-from keystead.app import open_services
 from keystead.db.installation import DATABASE_FILE
 from keystead.kernel.settings import Settings
+from keystead.services import open_services
 from tests.support.clock import ManualClock
 
 DAY = 86_400

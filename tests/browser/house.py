@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from keystead.app import Services, open_services
 from keystead.kernel.clock import Clock, SystemClock
 from keystead.kernel.principal import Method, Principal
 from keystead.kernel.problems import InvalidGrant
@@ -20,6 +19,7 @@ from keystead.kernel.secrets import Secret
 from keystead.kernel.settings import FILE_NAME, load_settings
 from keystead.oauth.models import Decision, TokenRequest, TokenSet
 from keystead.oauth.service import DEVICE_CODE, REFRESH_TOKEN
+from keystead.services import Services, open_services
 from keystead.sessions.models import SignedIn
 from tests.support import engine
 from tests.support.clock import ManualClock

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from starlette.routing import Route
 
-from keystead.app import Services
 from keystead.kernel.problems import NotFound
+from keystead.services import Services
 from keystead.web.house import Rooms, pages
 from tests.browser.site import Site
 from tests.gate.serving import ask

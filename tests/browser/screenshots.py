@@ -21,9 +21,10 @@ import pyotp
 import uvicorn
 from playwright.sync_api import Browser
 
-from keystead.app import Application, build_application, open_services
+from keystead.app import Application, build_application
 from keystead.gate.door import Gate
 from keystead.kernel.settings import FILE_NAME, load_settings
+from keystead.services import open_services
 from tests.browser.chromium import Profile, Scheme, add_authenticator, running_chromium
 from tests.browser.house import FIREFOX, LINUX, furnish
 from tests.browser.scenes import NOW, SCENES, Scene, Studio

@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 
 from playwright.sync_api import BrowserContext
 
-from keystead.app import Services
 from keystead.kernel.scopes import Role
 from keystead.kernel.secrets import Secret
+from keystead.services import Services
 from tests.browser.house import FIREFOX, OFFICE, House, sign_in, with_services
 from tests.support import engine, issued
 from tests.support.mail import PostOffice

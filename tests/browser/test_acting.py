@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from keystead.app import Services
 from keystead.kernel.scopes import Role
 from keystead.kernel.secrets import Secret
+from keystead.services import Services
 from tests.browser.chromium import DESKTOP, PHONE, Profile, Scheme, check_accessible, check_fits
 from tests.browser.conftest import OpenProfile
 from tests.browser.site import Site

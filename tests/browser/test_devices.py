@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from keystead.app import Services
+from keystead.services import Services
 from keystead.web.settings.devices import A_PAGE
 from tests.browser.chromium import DESKTOP, PHONE, check_accessible, check_fits
 from tests.browser.conftest import OpenProfile

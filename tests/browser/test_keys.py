@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from keystead.app import Services
+from keystead.services import Services
 from keystead.web.settings.keys import A_PAGE
 from tests.browser.chromium import DESKTOP, PHONE, Profile, check_accessible, check_fits
 from tests.browser.conftest import OpenProfile

@@ -5,8 +5,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from keystead.app import Services
 from keystead.kernel.scopes import Role
+from keystead.services import Services
 from tests.browser.chromium import DESKTOP, PHONE, Profile, check_accessible, check_fits
 from tests.browser.conftest import OpenProfile
 from tests.browser.house import CAROL

@@ -10,8 +10,8 @@ import time
 import pyotp
 import pytest
 
-from keystead.app import Services
 from keystead.kernel.scopes import Role
+from keystead.services import Services
 from tests.browser.chromium import DESKTOP, PHONE, Profile, add_authenticator, check_accessible, check_fits
 from tests.browser.conftest import OpenProfile
 from tests.browser.house import EDGE, HOME, sign_in

@@ -17,8 +17,8 @@ from typing import Final
 
 import pytest
 
-from keystead.app import Services
 from keystead.db.cleanup import TOKENS_KEPT
+from keystead.services import Services
 from keystead.tokens.cursors import OVERLAP
 from keystead.tokens.models import REVOCATIONS_TYPE, IssuedShortTermToken, RevocationClaims
 from keystead.tokens.openapi import LONGEST_WAIT, USUAL_WAIT

@@ -13,12 +13,13 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from starlette.routing import BaseRoute, Mount, Route
 
-from keystead.app import build_application, open_services
+from keystead.app import build_application
 from keystead.gate.hot import OLDER_SESSION, SESSION, VERIFY
 from keystead.gate.operations import PATHS
 from keystead.kernel.clock import SystemClock
 from keystead.kernel.ids import new_id
 from keystead.kernel.settings import Settings
+from keystead.services import open_services
 from keystead.wire.forms import FORM
 
 JSON: Final = "application/json"

@@ -22,13 +22,13 @@ from typing import Any, Final, Self, TypeVar
 import asyncpg
 from sqlalchemy import Column, Select, Table, select
 
-from keystead.app import Services, open_services
 from keystead.db.installation import DATABASE_FILE
 from keystead.db.tables import metadata
 from keystead.kernel.clock import SystemClock
 from keystead.kernel.scopes import Role
 from keystead.kernel.secrets import Secret
 from keystead.kernel.settings import FILE_NAME, load_settings
+from keystead.services import Services, open_services
 from tests.support import engine
 from tests.support.server import ADA, BOB, GENEROUS, KeysteadServer, Person
 

@@ -7,10 +7,10 @@ from typing import Any
 import httpx
 import pytest
 
-from keystead.app import Services
 from keystead.kernel.problems import Impersonating
 from keystead.kernel.scopes import Role
 from keystead.kernel.secrets import Secret
+from keystead.services import Services
 from keystead.sessions.models import IMPERSONATE_PATH, STOP_PATH
 from tests.gate.endpoints import Endpoint, endpoints, values_of
 from tests.gate.serving import Furnished, Serving, ask, dump, furnished_server, in_process, new_key, new_token

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from keystead.app import Services, open_services
 from keystead.db import DatabaseError
 from keystead.db.postgres import PostgresDatabase
 from keystead.db.together import UNDER_WAY
@@ -22,6 +21,7 @@ from keystead.kernel.problems import Unauthenticated
 from keystead.kernel.scopes import Role
 from keystead.kernel.secrets import new_api_key
 from keystead.kernel.settings import Settings
+from keystead.services import Services, open_services
 
 KEYS = 100
 

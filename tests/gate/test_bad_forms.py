@@ -6,9 +6,9 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from keystead.app import Services
 from keystead.kernel.scopes import Role
 from keystead.kernel.secrets import Secret
+from keystead.services import Services
 from tests.gate.endpoints import Endpoint, endpoints, values_of
 from tests.gate.serving import Furnished, ask, furnished_server, in_process, new_key, new_token
 from tests.support.browser import Browser

@@ -11,10 +11,10 @@ from urllib.parse import urlencode
 import httpx
 import pytest
 
-from keystead.app import Services
 from keystead.kernel.ids import new_id
 from keystead.kernel.scopes import Role
 from keystead.kernel.secrets import Secret
+from keystead.services import Services
 from tests.gate.conftest import Ring
 from tests.gate.endpoints import JSON, Endpoint, endpoints, values_of
 from tests.gate.serving import Furnished, ask, dump, in_process

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 from sqlalchemy import bindparam, delete, update
 
-from keystead.app import Services, open_services
 from keystead.db.engine import Transaction
 from keystead.db.feed import EVERYTHING
 from keystead.db.statements import Command
@@ -29,6 +28,7 @@ from keystead.kernel.scopes import ALL_SCOPES
 from keystead.kernel.secrets import Secret
 from keystead.kernel.settings import Settings
 from keystead.keys.service import Keys, Known
+from keystead.services import Services, open_services
 from tests.gate.serving import Furnished, new_key
 from tests.support.server import ADA
 

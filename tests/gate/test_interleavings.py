@@ -15,7 +15,6 @@ from typing import Any
 
 import pytest
 
-from keystead.app import Services, build_services, open_services
 from keystead.gate.authenticator import Authenticator
 from keystead.gate.credentials import Kind, Presented
 from keystead.kernel.clock import SystemClock
@@ -23,6 +22,7 @@ from keystead.kernel.problems import Unauthenticated
 from keystead.kernel.scopes import Role
 from keystead.kernel.secrets import Secret
 from keystead.kernel.settings import Settings
+from keystead.services import Services, build_services, open_services
 
 PASSWORD = "correct horse battery staple"
 

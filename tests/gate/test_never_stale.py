@@ -7,8 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
-from keystead.app import Services
 from keystead.kernel.secrets import Secret
+from keystead.services import Services
 from tests.gate.serving import Furnished, Serving, ask, furnished_server, in_process, new_key, new_token
 from tests.support.browser import Browser
 from tests.support.server import ADA, BOB, KeysteadServer

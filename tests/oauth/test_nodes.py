@@ -11,7 +11,6 @@ from typing import Any, Final
 import pytest
 from sqlalchemy import bindparam, func, select
 
-from keystead.app import Services, open_services
 from keystead.db import Query
 from keystead.db.tables import device_authorization, oauth_grant, user
 from keystead.kernel.clock import SystemClock
@@ -20,6 +19,7 @@ from keystead.kernel.scopes import Role
 from keystead.kernel.settings import Settings
 from keystead.oauth.models import Decision, DeviceCodes, TokenRequest, TokenSet
 from keystead.oauth.service import DEVICE_CODE, REFRESH_TOKEN
+from keystead.services import Services, open_services
 from tests.support.clock import ManualClock
 from tests.support.cluster import MASTER_SECRET, furnish
 from tests.support.installation import ADDRESS, EVERY_SCOPE, METADATA, tokens_from

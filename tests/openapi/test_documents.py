@@ -11,10 +11,11 @@ import pytest
 import schemathesis
 from starlette.routing import BaseRoute, Mount, Route
 
-from keystead.app import build_application, open_services
+from keystead.app import build_application
 from keystead.gate.hot import OLDER_SESSION, SESSION, VERIFY
 from keystead.gate.operations import PATHS
 from keystead.kernel.settings import Settings
+from keystead.services import open_services
 from keystead.tokens.openapi import REVOCATIONS
 from tests.gate.endpoints import is_page
 from tests.openapi.conftest import Opened

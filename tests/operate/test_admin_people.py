@@ -8,11 +8,11 @@ import pyotp
 import pytest
 from sqlalchemy import select
 
-from keystead.app import Services
 from keystead.audit.models import AuditEvent
 from keystead.db import Query
 from keystead.db.tables import audit_event
 from keystead.operate.installation import run
+from keystead.services import Services
 from tests.support import issued
 from tests.support.browser import Browser
 from tests.support.mail import PostOffice

@@ -13,10 +13,11 @@ from typing import Any, Final
 
 import pytest
 
-from keystead.app import build_application, open_services
+from keystead.app import build_application
 from keystead.db.installation import DATABASE_FILE
 from keystead.kernel.clock import SystemClock
 from keystead.kernel.settings import Settings
+from keystead.services import open_services
 from tests.gate.serving import Furnished, furnish
 
 ROWS: Final = 20_000

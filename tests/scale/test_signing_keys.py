@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from keystead.app import Services
+from keystead.services import Services
 from tests.support.calls import Line, at_once
 from tests.support.cluster import Cluster, in_process
 from tests.support.postgres import PostgresServer

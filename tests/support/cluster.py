@@ -13,11 +13,11 @@ from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 from urllib.parse import urlsplit
 
-from keystead.app import Services, open_services
 from keystead.kernel.clock import SystemClock
 from keystead.kernel.scopes import Role
 from keystead.kernel.secrets import Secret
 from keystead.kernel.settings import Settings
+from keystead.services import Services, open_services
 from tests.support.browser import Browser
 from tests.support.device import DeviceAuthorization, DeviceClient, Tokens
 from tests.support.processes import free_port

@@ -12,7 +12,6 @@ from typing import Any, Final, TypeVar
 
 from sqlalchemy import Table, bindparam, delete, func, select, update
 
-from keystead.app import Services, build_services
 from keystead.audit.models import AuditEvent
 from keystead.db import Command, Query, Transaction
 from keystead.db.installation import Keys
@@ -24,6 +23,7 @@ from keystead.kernel.settings import Settings
 from keystead.oauth.models import Decision, DeviceCodes, DeviceView, TokenRequest, TokenSet
 from keystead.oauth.service import DEVICE_CODE, REFRESH_TOKEN, OAuth
 from keystead.oauth.waiting import UntilGone
+from keystead.services import Services, build_services
 from tests.support.clock import ManualClock
 from tests.support.engine import OpenDatabase, branch, duplicate, open_database, open_keys
 

@@ -13,9 +13,9 @@ import httpx
 import pytest
 from joserfc.jwk import KeySet
 
-from keystead.app import Services
 from keystead.kernel.problems import InvalidRequest
 from keystead.kernel.secrets import Secret
+from keystead.services import Services
 from keystead.tokens.routes import seconds_to_wait
 from keystead.wire.preferences import preferred_wait
 from tests.gate.serving import Furnished, Serving, furnish, furnished_server, in_process

@@ -10,9 +10,9 @@ import httpx
 import pytest
 from sqlalchemy import Table, delete, insert, update
 
-from keystead.app import Services
 from keystead.db import Command
 from keystead.db.tables import NO_POLICIES, organization, platform_policy
+from keystead.services import Services
 from tests.gate.serving import Serving, ask, dump, furnish, furnished_server, in_process, new_key
 from tests.support.browser import Browser
 from tests.support.pages import Page

@@ -19,7 +19,7 @@ from keystead.operate.admin_people import COMMANDS
 from keystead.operate.admin_policies import policy
 
 if TYPE_CHECKING:
-    from keystead.app import Services
+    from keystead.services import Services
 
 password_option = click.option(
     "--password-stdin", is_flag=True, help="Read the password from standard input instead of asking for it."

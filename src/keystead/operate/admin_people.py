@@ -12,8 +12,8 @@ from keystead.kernel.secrets import Secret
 
 if TYPE_CHECKING:
     from keystead.accounts.models import User
-    from keystead.app import Services
     from keystead.db import Transaction
+    from keystead.services import Services
 
 
 @click.command("invite", epilog=examples("keystead admin invite --data .data --org acme --email bob@example.com"))

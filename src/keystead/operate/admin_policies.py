@@ -10,7 +10,7 @@ from keystead.cli.options import data_option, examples
 from keystead.organizations.models import LIFE, POLICY_NAMES
 
 if TYPE_CHECKING:
-    from keystead.app import Services
+    from keystead.services import Services
 
 _FLAGS: Final = {"on": 1, "off": 0}
 _UNLIMITED: Final = "unlimited"

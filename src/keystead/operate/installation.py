@@ -11,13 +11,13 @@ from typing import Any, Final, TypeVar
 
 import click
 
-from keystead.app import Services, open_services
 from keystead.cli.refusal import Refusal
 from keystead.db.master_secret import InstallationError
 from keystead.kernel.clock import SystemClock
 from keystead.kernel.problems import Problem
 from keystead.kernel.secrets import Secret
 from keystead.kernel.settings import FILE_NAME, Settings, SettingsError, load_settings
+from keystead.services import Services, open_services
 
 T = TypeVar("T")
 

@@ -22,7 +22,7 @@ import uvicorn
 from prometheus_client.multiprocess import mark_process_dead
 from uvicorn.supervisors import Multiprocess
 
-from keystead.app import Application, build_application, open_services
+from keystead.app import Application, build_application
 from keystead.cli.options import data_option, examples
 from keystead.cli.refusal import Refusal
 from keystead.gate.door import Gate
@@ -33,6 +33,7 @@ from keystead.kernel.settings import FILE_NAME, Settings, load_settings
 from keystead.operate.http_server import Protocol, Server
 from keystead.operate.installation import ADDRESS_FILE, plain_errors, read_settings
 from keystead.operate.logs import configure_logs
+from keystead.services import open_services
 from keystead.web.brand import read_brand
 
 _PLAN: Final = "_KEYSTEAD_SERVE"

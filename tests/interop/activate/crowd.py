@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import httpx
 
-from keystead.app import Services
 from keystead.kernel.principal import Method, Principal
 from keystead.kernel.scopes import ROLE_SCOPES, Role, parse_scopes
 from keystead.kernel.secrets import Secret
+from keystead.services import Services
 from tests.gate.serving import in_process
 from tests.interop.activate import sdk
 from tests.interop.activate.sdk import Sdk

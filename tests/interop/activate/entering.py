@@ -11,11 +11,11 @@ import httpx
 import pyotp
 from parallelworks_client.types import Response
 
-from keystead.app import Services
 from keystead.db import Command, Transaction
 from keystead.kernel.clock import SystemClock
 from keystead.kernel.scopes import Role
 from keystead.kernel.secrets import Secret
+from keystead.services import Services
 from tests.factors.authenticator import Authenticator
 from tests.gate.serving import in_process
 from tests.interop.activate import sdk

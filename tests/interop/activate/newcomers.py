@@ -21,13 +21,13 @@ from parallelworks_client.models.verify_otp_input_body import VerifyOtpInputBody
 from parallelworks_client.models.web_authn_verify_input_body import WebAuthnVerifyInputBody
 from sqlalchemy import bindparam, select, update
 
-from keystead.app import Services
 from keystead.audit.models import AuditEvent
 from keystead.db import Command, Query
 from keystead.db.tables import audit_event, session
 from keystead.kernel.ids import new_id
 from keystead.kernel.scopes import Role
 from keystead.kernel.secrets import Secret
+from keystead.services import Services
 from keystead.sessions.models import SignedIn, Visit
 from tests.factors.authenticator import Authenticator
 from tests.gate.serving import in_process

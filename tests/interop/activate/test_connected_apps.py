@@ -13,10 +13,10 @@ from parallelworks_client.models.connected_app import ConnectedApp
 from parallelworks_client.models.connected_device import ConnectedDevice
 from parallelworks_client.types import UNSET
 
-from keystead.app import Services
 from keystead.kernel.ids import new_id
 from keystead.kernel.principal import Method, Principal
 from keystead.kernel.scopes import ALL_SCOPES
+from keystead.services import Services
 from tests.gate.serving import in_process
 from tests.interop.activate import sdk
 from tests.interop.activate.crowd import device, join, key_with, pw_cli, refreshed, signed_in

@@ -32,9 +32,9 @@ from parallelworks_client.models.set_organization_enforce_webauthn_mfa_policy_bo
 )
 from sqlalchemy import delete, update
 
-from keystead.app import Services
 from keystead.db import Command
 from keystead.db.tables import NO_POLICIES, organization, platform_policy, user
+from keystead.services import Services
 from keystead.sessions.models import SignedIn, Visit
 from tests.factors.authenticator import Authenticator
 from tests.gate.serving import in_process

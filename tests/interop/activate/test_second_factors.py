@@ -27,8 +27,8 @@ from parallelworks_client.models.error import Error
 from parallelworks_client.models.verify_otp_input_body import VerifyOtpInputBody
 from parallelworks_client.models.web_authn_verify_input_body import WebAuthnVerifyInputBody
 
-from keystead.app import Services
 from keystead.kernel.scopes import Role
+from keystead.services import Services
 from keystead.sessions.second_factors import FRESH
 from tests.factors.authenticator import Authenticator
 from tests.gate.serving import in_process

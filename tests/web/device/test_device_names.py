@@ -5,9 +5,9 @@ import html
 import pytest
 from sqlalchemy import bindparam, update
 
-from keystead.app import Services
 from keystead.db import Command
 from keystead.db.tables import device_authorization
+from keystead.services import Services
 from tests.gate.serving import in_process
 from tests.support.browser import Browser
 from tests.support.device import DeviceAuthorization

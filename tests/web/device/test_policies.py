@@ -6,10 +6,10 @@ from contextlib import contextmanager
 import pytest
 from sqlalchemy import bindparam, delete, insert, update
 
-from keystead.app import Services
 from keystead.db import Command
 from keystead.db.tables import NO_POLICIES, organization, platform_policy, session
 from keystead.kernel.scopes import Role
+from keystead.services import Services
 from tests.gate.serving import Furnished, dump, in_process
 from tests.support.browser import Browser
 from tests.support.device import DeviceAuthorization

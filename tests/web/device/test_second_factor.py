@@ -3,10 +3,10 @@
 import pytest
 from sqlalchemy import bindparam, update
 
-from keystead.app import Services
 from keystead.db import Command
 from keystead.db.tables import organization, session
 from keystead.kernel.scopes import Role
+from keystead.services import Services
 from tests.gate.serving import Furnished, ask, dump, in_process
 from tests.support.browser import Browser
 from tests.support.device import DeviceAuthorization
