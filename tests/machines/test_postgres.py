@@ -1,13 +1,16 @@
 """PostgreSQL does what tests of ours stand on: it answers, dies, hangs, comes back and is followed."""
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from subprocess import PIPE
 
 import asyncpg
 import pytest
 
-from tests.support.postgres import NOT_DURABLE, PostgresServer, database_of
+from tests.support.postgres import NOT_DURABLE, PostgresServer, database_of, home
 from tests.support.processes import MachineError, alive, wait_for
 
 NewPostgres = Callable[..., PostgresServer]
@@ -207,6 +210,22 @@ def test_nothing_of_a_server_is_left_but_its_log(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["postgres.log"]
     wait_for(lambda: not data.parent.exists(), "an end of its data")
     assert not [line for line in shared_memory() - before if set(line.split()) & set(map(str, pids))]
+
+
+def test_what_a_killed_run_left_is_removed_by_the_next_and_nothing_else_is(postgres_server: PostgresServer) -> None:
+    program = "from tests.support.postgres import home; print(home(), flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", program], stdin=PIPE, stdout=PIPE, text=True) as run:
+        assert run.stdout is not None
+        left = Path(run.stdout.readline().strip())
+        assert left.is_dir()
+        run.kill()
+    assert left.is_dir()
+
+    later = subprocess.run([sys.executable, "-c", program], input="\n", stdout=PIPE, text=True, check=True)
+    assert not left.exists()
+    assert not Path(later.stdout.strip()).exists()
+    assert home().is_dir()
+    assert postgres_server.fetch("SELECT 1") == [("1",)]
 
 
 def shared_memory() -> set[str]:

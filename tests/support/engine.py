@@ -9,7 +9,6 @@ import os
 import secrets
 import shutil
 import sqlite3
-import tempfile
 import threading
 import tomllib
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
@@ -31,7 +30,7 @@ from keystead.db.statements import Parameters
 from keystead.kernel.clock import Clock
 from keystead.kernel.secrets import Secret
 from keystead.kernel.settings import FILE_NAME
-from tests.support.postgres import NOT_DURABLE, PostgresServer, database_of
+from tests.support.postgres import NOT_DURABLE, PostgresServer, database_of, home
 
 T = TypeVar("T")
 
@@ -39,6 +38,11 @@ POSTGRES: Final = os.environ.get("TEST_ENGINE") == "postgres"
 """Whether this run is over PostgreSQL."""
 WRITES: Final = ("INSERT", "UPDATE", "DELETE")
 YEAR: Final = 365 * 86_400
+LOOK_EVERY: Final = 32
+"""After so many more databases, those are removed whose data directory is gone. Each takes 10 MB."""
+
+_REMOVER: Final = ThreadPoolExecutor(1, thread_name_prefix="databases")
+_made: Final[dict[Path, str]] = {}
 
 
 class OpenDatabase(Database, Protocol):
@@ -164,12 +168,16 @@ def url_of(directory: Path) -> str | None:
 
 def _write_address(directory: Path, url: str) -> None:
     (directory / FILE_NAME).write_text(f'database_url = "{url}"\n', encoding="utf-8")
+    _made[directory] = url
+    if len(_made) % LOOK_EVERY == 0:
+        gone = [made for made in _made if not made.exists()]
+        _REMOVER.submit(server().drop_database, *[_made.pop(made) for made in gone])
 
 
 @cache
 def server() -> PostgresServer:
     """Return this process's PostgreSQL, which ``close`` ends."""
-    started = PostgresServer(Path(tempfile.mkdtemp(prefix="keystead-engine-")), NOT_DURABLE)
+    started = PostgresServer(home(), NOT_DURABLE)
     started.start()
     return started
 
@@ -177,8 +185,8 @@ def server() -> PostgresServer:
 def close() -> None:
     """End this process's PostgreSQL if there is one."""
     if server.cache_info().currsize:
+        _REMOVER.shutdown(cancel_futures=True)
         server().close()
-        shutil.rmtree(server().log.parent, ignore_errors=True)
 
 
 class CountedSqlite(SqliteDatabase):

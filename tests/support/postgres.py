@@ -8,6 +8,7 @@ a socket may have 107 characters only. The log is kept where the test says.
 import atexit
 import csv
 import ctypes
+import fcntl
 import os
 import secrets
 import shutil
@@ -46,6 +47,8 @@ SETTINGS: Final = {
 NOT_DURABLE: Final = {"fsync": "off", "full_page_writes": "off"}
 """Settings that are quicker. A server with these forgets nothing when it is killed, for then the kernel lives on."""
 IPC_RMID: Final = 0
+TMP: Final = Path("/tmp")
+PREFIX: Final = "keystead-postgres-"
 
 Authentication = Literal["trust", "scram-sha-256"]
 
@@ -64,17 +67,39 @@ class Cluster:
 
 
 @cache
-def _home() -> Path:
-    home = Path(tempfile.mkdtemp(prefix="keystead-postgres-", dir="/tmp"))
+def home() -> Path:
+    """Return the directory of all that this process's servers keep; it goes when the process ends.
+
+    A process that is killed removes nothing. The next one removes what it left: nobody holds its lock any more.
+    """
+    _remove_abandoned()
+    unnamed = Path(tempfile.mkdtemp(prefix=f".{PREFIX}", dir=TMP))
+    fcntl.flock(os.open(unnamed, os.O_RDONLY), fcntl.LOCK_EX)  # held for as long as the process lives
+    made = unnamed.rename(TMP / unnamed.name.removeprefix("."))  # and only now is there something to find
     owner = os.getpid()
 
     def remove() -> None:
         if os.getpid() == owner:  # and not a fork of ours
-            shutil.rmtree(home, ignore_errors=True)
+            shutil.rmtree(made, ignore_errors=True)
 
     atexit.register(remove)
-    _account().give(home)
-    return home
+    _account().give(made)
+    return made
+
+
+def _remove_abandoned() -> None:
+    for found in TMP.glob(f"{PREFIX}*"):
+        try:
+            lock = os.open(found, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        except OSError:
+            continue  # gone meanwhile, or somebody else's
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(found, ignore_errors=True)
+        except BlockingIOError:
+            continue  # in use
+        finally:
+            os.close(lock)
 
 
 @cache
@@ -84,8 +109,8 @@ def _account() -> Account:
 
 @cache
 def _cluster() -> Cluster:
-    made = Cluster(_home() / "cluster", secrets.token_hex(16), secrets.token_hex(16))
-    password_file = _home() / "password"
+    made = Cluster(home() / "cluster", secrets.token_hex(16), secrets.token_hex(16))
+    password_file = home() / "password"
     password_file.write_text(made.administrator_password, encoding="utf-8")
     _account().give(password_file)
     _account().run(
@@ -118,7 +143,7 @@ class PostgresServer(Machine):
         self.settings = {**SETTINGS, **(settings or {})}
         self.authentication: Authentication = authentication
         self.primary: PostgresServer | None = None
-        self._place = _home() / str(next(_numbers))
+        self._place = home() / str(next(_numbers))
         self.data = self._place / "data"
 
     # Its life
@@ -181,9 +206,10 @@ class PostgresServer(Machine):
         self.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}" OWNER {ROLE}')
         return self.url(name)
 
-    def drop_database(self, name_or_url: str) -> None:
-        """Remove a database and end its connections."""
-        self.execute(f'DROP DATABASE IF EXISTS "{database_of(name_or_url)}" WITH (FORCE)')
+    def drop_database(self, *names_or_urls: str) -> None:
+        """Remove databases and end their connections."""
+        names = map(database_of, names_or_urls)
+        self.execute("".join(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE);\n' for name in names))
 
     def execute(self, sql: str, database: str = "") -> None:
         """Run statements: as the owner in one of the databases, by name or address; without one as the superuser.
