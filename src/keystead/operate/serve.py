@@ -41,6 +41,8 @@ _READY_WITHIN: Final = 60
 _BACKLOG: Final = 2_048
 _ANY: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared with, not bound to
 _DRAIN: Final = 10
+_WORKER_START: Final = 30
+"""Seconds for a worker to begin. On a busy machine uvicorn's five are too few, and it would replace nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +175,7 @@ def _config(app: Any, settings: Settings, **options: Any) -> uvicorn.Config:
         backlog=_BACKLOG,
         timeout_keep_alive=75,
         timeout_graceful_shutdown=_DRAIN,
+        timeout_worker_healthcheck=_WORKER_START,
         ssl_certfile=settings.tls_certificate,
         ssl_keyfile=settings.tls_key,
         **options,
