@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import bindparam, update
 
 from keystead.accounts.models import Policies
+from keystead.accounts.policies import effective
 from keystead.db import Command
 from keystead.db.tables import user
 from keystead.kernel.principal import Method
@@ -53,9 +54,9 @@ async def test_what_counts_in_an_organization_is_the_stricter_of_its_own_and_the
     await organizations.set_platform_policies(await company.operator(), MONTH)
     await organizations.set_policies(await company.principal("ada"), Policies(7 * DAY, device_sign_in_off=True))
     assert await organizations.policies(acme) == Policies(7 * DAY, device_sign_in_off=True)
-    assert await organizations.effective_policies(acme) == Policies(7 * DAY, device_sign_in_off=True)
+    assert await effective(company.house.db, acme) == Policies(7 * DAY, device_sign_in_off=True)
     evil = (await company.identity("eve", "evil")).organization_id
-    assert (await organizations.policies(evil), await organizations.effective_policies(evil)) == (Policies(), MONTH)
+    assert (await organizations.policies(evil), await effective(company.house.db, evil)) == (Policies(), MONTH)
     own, platform = await organizations.policies_for(await company.principal("alan"))
     assert (own, platform) == (Policies(7 * DAY, device_sign_in_off=True), MONTH)
 

@@ -37,10 +37,6 @@ class Policing(Desk):
         """Return an organization's own policies. Raises NotFound."""
         return await asked.of_organization(self._db, organization_id)
 
-    async def effective_policies(self, organization_id: str) -> Policies:
-        """Return what counts in an organization: its own policies, or the platform's. Raises NotFound."""
-        return await asked.effective(self._db, organization_id)
-
     async def platform_policies(self) -> Policies:
         """Return the policies of the platform."""
         return await asked.of_platform(self._db)
