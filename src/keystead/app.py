@@ -37,6 +37,7 @@ from keystead.web.frame import NotSignedIn, to_sign_in
 from keystead.web.house import Rooms, page_routes
 from keystead.web.pages import ProblemPages
 from keystead.wire.asgi import Endpoint
+from keystead.wire.described import Described
 from keystead.wire.faults import answer_problems
 from keystead.wire.naming import named
 
@@ -116,7 +117,14 @@ def _oauth_endpoints(services: Services) -> dict[str, Endpoint]:
 
 def _build_pages_and_apis(services: Services, page: ProblemPages, last_use: LastUse, history: History) -> FastAPI:
     settings = services.settings
-    app = _new_app(page, title="Keystead", openapi_url="/openapi.json", lifespan=_lifespan(services, last_use, history))
+    app = _new_app(
+        page,
+        title="Keystead",
+        openapi_url="/openapi.json",
+        paths={**oauth_openapi.PATHS, **tokens_openapi.PATHS, **gate_openapi.PATHS},
+        schemes=gate_openapi.SECURITY_SCHEMES,
+        lifespan=_lifespan(services, last_use, history),
+    )
     for router in _activate_routers(services):
         app.include_router(router)
     app.include_router(KeySetRoutes(services.tokens, signing_key_lead=settings.signing_key_lead).router())
@@ -124,7 +132,6 @@ def _build_pages_and_apis(services: Services, page: ProblemPages, last_use: Last
     app.mount("/account", build_account_api(services, page))  # before the many pages, which programs do not ask for
     app.router.routes.extend(page_routes(_rooms(services, history)))
     app.add_exception_handler(NotSignedIn, to_sign_in)
-    _document(app)
     return app
 
 
@@ -173,18 +180,6 @@ def _rooms(services: Services, history: History) -> Rooms:
     )
 
 
-def _document(app: FastAPI) -> None:
-    """Add to the OpenAPI document what FastAPI does not see: the endpoints in front of it."""
-    document = app.openapi()
-    document["paths"] = {
-        **oauth_openapi.PATHS,
-        **tokens_openapi.PATHS,
-        **gate_openapi.PATHS,
-        **document["paths"],
-    }
-    document.setdefault("components", {}).setdefault("securitySchemes", {}).update(gate_openapi.SECURITY_SCHEMES)
-
-
 def build_account_api(services: Services, page: ProblemPages) -> FastAPI:
     """Return the Account API, an application of its own because it has an OpenAPI document of its own."""
     account = _new_app(
@@ -202,7 +197,7 @@ def build_account_api(services: Services, page: ProblemPages) -> FastAPI:
 
 
 def _new_app(page: ProblemPages, **options: Any) -> FastAPI:
-    app = FastAPI(version=__version__, docs_url=None, redoc_url=None, redirect_slashes=False, **options)
+    app = Described(version=__version__, docs_url=None, redoc_url=None, redirect_slashes=False, **options)
     app.router.routes[:] = named(app.router.routes)  # the document's own
     answer_problems(app, page)
     return app

@@ -11,6 +11,7 @@ from keystead import __version__
 from keystead.cli.families import Family
 from keystead.cli.options import examples
 from keystead.cli.refusal import Refusal
+from keystead.kernel.collector import paused
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,8 @@ class LazyGroup(Family):
         if lazy is None:
             return None
         module, _, attribute = lazy.target.partition(":")
-        command = getattr(importlib.import_module(module), attribute)
+        with paused():
+            command = getattr(importlib.import_module(module), attribute)
         return command if isinstance(command, click.Command) else None
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:

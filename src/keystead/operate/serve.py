@@ -29,6 +29,7 @@ from keystead.gate.door import Gate
 from keystead.gate.measures import MULTIPROCESS_DIRECTORY
 from keystead.gate.operations import READY
 from keystead.kernel.clock import SystemClock
+from keystead.kernel.collector import paused
 from keystead.kernel.settings import FILE_NAME, Settings, load_settings
 from keystead.operate.http_server import Protocol, Server
 from keystead.operate.installation import ADDRESS_FILE, plain_errors, read_settings
@@ -156,7 +157,8 @@ def _is_loopback(host: str) -> bool:
 def _application(plan: Plan) -> Application:
     """Build what this process serves."""
     settings = read_settings(Path(plan.data), public_url=plan.public_url)
-    Server.application = build_application(open_services(Path(plan.data), settings, SystemClock()), dev=plan.dev)
+    with paused():
+        Server.application = build_application(open_services(Path(plan.data), settings, SystemClock()), dev=plan.dev)
     return Server.application
 
 
