@@ -164,7 +164,9 @@ class KeysteadServer:
             code = process.wait(STOP_SECONDS)
             self._process = None
             raise ServerError(self._story(f"The server ended with exit code {code} before it was ready."))
-        if not line.startswith((READY + "http://127.0.0.1:", READY + "http://localhost:")):
+        if not line.startswith(
+            tuple(READY + place for place in ("http://127.0.0.1:", "http://localhost:", "https://localhost:"))
+        ):
             self.kill()
             raise ServerError(self._story(f"The server's first line was not the ready line: {line!r}"))
         if not self._port:

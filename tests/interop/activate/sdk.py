@@ -68,9 +68,9 @@ def _watched(base_url: str, **options: Any) -> dict[str, Any]:
     return {"base_url": base_url, "httpx_args": hooks, "timeout": httpx.Timeout(30), **options}
 
 
-def anonymous(base_url: str) -> Sdk:
+def anonymous(base_url: str, **options: Any) -> Sdk:
     """Return the SDK without a credential."""
-    return generated.Client(**_watched(base_url))
+    return generated.Client(**_watched(base_url, **options))
 
 
 def with_key(base_url: str, key: str) -> Sdk:
