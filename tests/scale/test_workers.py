@@ -9,6 +9,8 @@ from typing import Final
 
 import pytest
 
+from keystead.kernel.settings import Settings
+from keystead.operate.serve import _config
 from tests.scale.traffic import begin
 from tests.support.calls import NO_ANSWER, Line, tell
 from tests.support.cluster import Cluster
@@ -52,6 +54,11 @@ def test_workers_replaced_one_after_the_other_behind_nginx_fail_no_request_and_l
     tell(str(dict(traffic.met)))
     assert traffic.met.keys() == {("check", 200), ("refresh", 200), ("sign in", 204), ("create", 200)}
     assert traffic.lost(nodes.urls[0]) == ([], [], [])
+
+
+def test_a_worker_has_half_a_minute_to_begin_because_a_busy_machine_takes_longer_than_usual() -> None:
+    config = _config("nowhere:worker", Settings(public_url="https://auth.example.com"), factory=True, workers=2)
+    assert config.timeout_worker_healthcheck >= 30
 
 
 class HeldPolls:

@@ -14,23 +14,18 @@ import pytest
 from parallelworks_client.api.authentication import (
     get_auth_session,
     get_mfa_settings,
-    post_add_mfa_otp,
-    post_add_mfa_webauthn,
     post_logout,
     post_password_login,
-    post_verify_otp,
-    post_verify_webauthn,
     post_webauthn_auth_options,
 )
 from parallelworks_client.models.mfa_login_input_body import MfaLoginInputBody
 from parallelworks_client.models.password_login_input_body import PasswordLoginInputBody
-from parallelworks_client.models.verify_otp_input_body import VerifyOtpInputBody
-from parallelworks_client.models.web_authn_verify_input_body import WebAuthnVerifyInputBody
 
 from keystead.kernel.clock import SystemClock
 from tests.factors.authenticator import Authenticator
 from tests.interop.activate import sdk
 from tests.interop.activate.calls import function
+from tests.interop.activate.newcomers import begin_app, begin_passkey, confirm, show
 from tests.interop.activate.sdk import Sdk
 from tests.support import issued
 from tests.support.nginx import NginxProxy
@@ -66,15 +61,18 @@ def second(client: Sdk, method: str, **values: Any) -> int:
     return int(post_mfa_login.sync_detailed(client=client, body=body).status_code)
 
 
-def test_an_app_is_added_and_asked_for_with_the_jar_alone(program: Sdk) -> None:
-    assert password(program, ADA).status_code == 204
-    begun = sdk.good(post_add_mfa_otp, program)
-    issued.note(begun.secret)
-    app = pyotp.TOTP(begun.secret)
-    done = post_verify_otp.sync_detailed(client=program, body=VerifyOtpInputBody(code=app.now()))
+def note_codes(done: Any) -> None:
+    """Note the recovery codes that come with the first factor."""
+    assert done.status_code == 200, done.content
     for code in json.loads(done.content)["recoveryCodes"]:
         issued.note(code)
-    assert done.status_code == 200
+
+
+def test_an_app_is_added_and_asked_for_with_the_jar_alone(program: Sdk) -> None:
+    assert password(program, ADA).status_code == 204
+    secret, _ = begin_app(program)
+    app = pyotp.TOTP(secret)
+    note_codes(confirm(program, app.now()))
     sdk.good(post_logout, program)
     sdk.bad(get_auth_session, program, 401)
 
@@ -87,11 +85,8 @@ def test_an_app_is_added_and_asked_for_with_the_jar_alone(program: Sdk) -> None:
 def test_a_passkey_is_added_and_asked_for_with_the_jar_alone(program: Sdk) -> None:
     key = Authenticator(str(program.get_httpx_client().base_url).rstrip("/"))
     assert password(program, BOB).status_code == 204
-    asked = sdk.good(post_add_mfa_webauthn, program).options.public_key
-    answer = WebAuthnVerifyInputBody(json.loads(key.create(json.dumps(asked.to_dict()))), "Key")
-    done = post_verify_webauthn.sync_detailed(client=program, body=answer)
-    for code in json.loads(done.content)["recoveryCodes"]:
-        issued.note(code)
+    asked, _ = begin_passkey(program)
+    note_codes(show(program, json.loads(key.create(json.dumps(asked))), "Key"))
     assert [one.name for one in sdk.good(get_mfa_settings, program).mfa_settings] == ["Key"]
     sdk.good(post_logout, program)
 
