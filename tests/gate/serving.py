@@ -43,7 +43,8 @@ BUSY: Final = {
     "device_authorization": {"last_poll_ms"},
 }
 """Columns that may change without anything having changed."""
-COUNTERS: Final = frozenset({"wrong_guess"})
+COUNTERS: Final = frozenset({"wrong_guess", "key_use"})
+"""Tables of counts: of guesses, and of uses, which a server writes when a minute is over, whatever is done then."""
 ON_NODES: Final = frozenset({"errand"})
 """Tables that change by themselves where nodes share a database."""
 
@@ -225,7 +226,7 @@ def free_port() -> int:
 
 
 def dump(data: Path) -> dict[str, list[tuple[Any, ...]]]:
-    """Return every row of every table, apart from limits and from when something was last used."""
+    """Return every row of every table, apart from limits and from when and how often something was used."""
     url = engine.url_of(data)
     if url is not None:
         queries = {name: select(*_lasting(table)) for name, table in metadata.tables.items()}

@@ -13,7 +13,7 @@ from keystead.gate import last_use
 from keystead.gate.last_use import DAY, PORTION, WRITE_EVERY, Count, LastUse, Use
 from keystead.kernel.principal import Identity, Method, Principal
 from keystead.kernel.scopes import ALL_SCOPES
-from tests.gate.serving import Furnished, ask, furnished_server, new_key, open_database
+from tests.gate.serving import Furnished, ask, dump, furnished_server, new_key, open_database
 from tests.support.server import KeysteadServer
 
 IDENTITY = Identity("u1", "ada", "ada@example.com", "Ada", 0, None, "o1", "acme", "Acme", "owner")
@@ -241,3 +241,12 @@ def test_a_server_counts_every_check_that_it_answered(server: KeysteadServer) ->
     assert server.stop() == 0
     assert answers == [200] * 50
     assert sum(ask(server.data, "SELECT uses FROM key_use WHERE api_key_id = ?", key_id)) == 50
+
+
+def test_counted_uses_are_no_change_to_a_test_that_holds_that_nothing_changes(server: KeysteadServer) -> None:
+    _, key = new_key(server.data, server.url, "ada")
+    before = dump(server.data)
+    assert httpx.get(f"{server.url}/verify", headers={"x-api-key": key}).status_code == 200
+    assert server.stop() == 0
+    assert ask(server.data, "SELECT uses FROM key_use") == [1]
+    assert dump(server.data) == before
