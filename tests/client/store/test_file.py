@@ -64,7 +64,7 @@ def modes(directory: Path) -> set[str]:
 
 def test_thirty_two_writers_that_are_killed_at_random_never_tear_the_file_nor_lose_a_change(tmp_path: Path) -> None:
     path = tmp_path / "store" / "credentials.json"
-    command = [sys.executable, "-m", "tests.client.store.writers", str(tmp_path), "32", "400"]
+    command = [sys.executable, "-m", "tests.client.store.writers", str(tmp_path), "32", "400", "201"]
     looks = 0
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT) as writers:
         while writers.poll() is None:

@@ -1,8 +1,9 @@
-"""Writers that are killed at random: ``python -m tests.client.store.writers DIRECTORY WRITERS KILLS``.
+"""Writers that are killed at random: ``python -m tests.client.store.writers DIRECTORY WRITERS KILLS CHANGES``.
 
 Each writer replaces the tokens of its own context and a number of its own, again and again, and notes each number that
-the store has taken. One after the other is killed by SIGKILL at any moment and replaced by another. Prints an object:
-how many changes were made, and what the store has lost of what it had taken.
+the store has taken. One after the other is killed by SIGKILL at any moment and replaced by another, until there were so
+many kills and so many changes, however slow the disk is. Prints an object: how many changes were made, and what the
+store has lost of what it had taken.
 """
 
 import json
@@ -38,7 +39,7 @@ def write_for_ever(store: Store, index: int, taken: mmap.mmap) -> None:
         store.renew(store.context(name), tokens(number))
 
 
-def main(directory: Path, writers: int, kills: int) -> None:
+def main(directory: Path, writers: int, kills: int, changes: int) -> None:
     """Run the writers, kill them, and look at what is left."""
     environ = {**os.environ, "HOME": str(directory), "PYTHON_KEYRING_BACKEND": "keyring.backends.fail.Keyring"}
     store = Store.open(directory / "store", environ=environ)
@@ -47,7 +48,9 @@ def main(directory: Path, writers: int, kills: int) -> None:
     taken = mmap.mmap(-1, writers * 8)
     pids = [_fork(store, index, taken) for index in range(writers)]
     generator = random.Random(11)  # noqa: S311 - moments, not secrets
-    for _ in range(kills):
+    killed = 0
+    while killed < kills or _total(taken, writers) < changes:
+        killed += 1
         time.sleep(generator.random() / 50)  # a kill comes at any moment; there is no event to wait for
         index = generator.randrange(writers)
         os.kill(pids[index], signal.SIGKILL)
@@ -56,10 +59,9 @@ def main(directory: Path, writers: int, kills: int) -> None:
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
-    changes = sum(_read(taken, index) for index in range(writers))
     ids = [int(store.client_id(f"writer-{index}") or 0) for index in range(writers)]
     lost = [index for index in range(writers) if ids[index] < _read(taken, index)]
-    json.dump({"changes": changes, "lost": lost, "contexts": len(store.contexts())}, sys.stdout)
+    json.dump({"changes": _total(taken, writers), "lost": lost, "contexts": len(store.contexts())}, sys.stdout)
 
 
 def _fork(store: Store, index: int, taken: mmap.mmap) -> int:
@@ -82,5 +84,9 @@ def _read(taken: mmap.mmap, index: int) -> int:
     return int.from_bytes(taken[index * 8 : index * 8 + 8], "little")
 
 
+def _total(taken: mmap.mmap, writers: int) -> int:
+    return sum(_read(taken, index) for index in range(writers))
+
+
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
+    main(Path(sys.argv[1]), *map(int, sys.argv[2:]))
