@@ -51,7 +51,7 @@ def _token_at_hand(options: list[str]) -> str | None:
         return None
     import os
 
-    from keystead.client._quick import valid_token
+    from keystead.client._quick import seconds_left, valid_token
 
     found = valid_token(context, os.environ)
     if found is None or form == "text":
@@ -60,7 +60,9 @@ def _token_at_hand(options: list[str]) -> str | None:
     import time
 
     token, expires_at = found
-    return json.dumps({"access_token": token, "token_type": "bearer", "expires_in": expires_at - int(time.time())})
+    return json.dumps(
+        {"access_token": token, "token_type": "bearer", "expires_in": seconds_left(expires_at, time.time())}
+    )
 
 
 if __name__ == "__main__":

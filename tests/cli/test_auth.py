@@ -8,12 +8,12 @@ from tests.cli.machine import CLOSED, Machine
 from tests.support.server import Acme, KeysteadServer
 
 
-def age(machine: Machine) -> None:
-    """Let the stored access token have run out."""
+def age(machine: Machine, left: int = -1) -> None:
+    """Let the stored access token have run out, or have so many seconds left."""
     content = machine.stored()
     for context in content["contexts"].values():
-        context["access_token_expires_at"] = int(time.time()) - 1
-        context["access_token_issued_at"] = int(time.time()) - 601
+        context["access_token_expires_at"] = int(time.time()) + left
+        context["access_token_issued_at"] = int(time.time()) + left - 600
     machine.store(content)
 
 
@@ -97,6 +97,15 @@ def test_a_token_that_is_due_is_renewed_before_it_is_printed(signed_in_alone: Ma
     assert found.code == 0
     assert found.json()["access_token"] == signed_in_alone.the_context()["access_token"] != old
     assert found.json()["expires_in"] > 500
+
+
+def test_a_token_that_ends_within_the_next_minute_is_never_printed(signed_in_alone: Machine) -> None:
+    tokens = [signed_in_alone.the_context()["access_token"]]
+    for words in (("--print",), ("--print", "--server", signed_in_alone.url)) * 3:
+        age(signed_in_alone, left=74)
+        tokens.append(signed_in_alone.run("auth", "token", *words).out.strip())
+        assert tokens[-1] == signed_in_alone.the_context()["access_token"]
+    assert len(set(tokens)) == 7
 
 
 def test_without_a_network_a_token_that_has_run_out_is_exit_code_5_and_the_sign_in_stays(signed_in: Machine) -> None:

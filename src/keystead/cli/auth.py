@@ -150,7 +150,7 @@ class _State:
     help="How it is printed: the token alone, or as JSON with its lifetime. Default: text.",
 )
 def token(call: Call, print_it: bool, form: str | None) -> None:
-    """Print a token that acts as you, for another program. It is renewed first when that is due.
+    """Print a token that acts as you, for another program. It is renewed first when it ends soon.
 
     With -o json, or --json, the answer is {"access_token", "token_type", "expires_in"}, the last in seconds, and absent
     where it is not known. Nothing is printed without --print, because whoever reads a token can use it.
@@ -158,10 +158,12 @@ def token(call: Call, print_it: bool, form: str | None) -> None:
     if not print_it:
         raise click.UsageError("A token acts as you, so it is printed only when asked for: keystead auth token --print")
     from keystead.cli.tokens_at_hand import token_of
+    from keystead.client._quick import HANDED_ON, seconds_left
 
-    found = token_of(call.credential(), call.screen.now)
+    found = token_of(call.credential(at_least=HANDED_ON))
     if call.screen.as_json or form == "json":
-        lifetime = {} if found.expires_in is None else {"expires_in": found.expires_in}
+        ends = found.expires_at
+        lifetime = {} if ends is None else {"expires_in": seconds_left(ends, call.screen.now)}
         call.screen.answer({"access_token": found.text.reveal(), "token_type": "bearer", **lifetime})
     else:
         call.screen.print(found.text.reveal())

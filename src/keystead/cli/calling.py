@@ -33,14 +33,15 @@ class Call:
 
         return Keystead(self.credential())
 
-    def credential(self) -> "Credential":
+    def credential(self, *, at_least: float = 0) -> "Credential":
         """Return the credential to use. Raises SignInRequired where there is none.
 
-        A sign-in that is named with --context comes before what is in the environment.
+        A sign-in that is named with --context comes before what is in the environment. Its token works for
+        ``at_least`` so many seconds, or half of its life.
         """
         from keystead.client._environment import find_credential
 
-        return find_credential(server=self.server, context=self.context)
+        return find_credential(server=self.server, context=self.context, at_least=at_least)
 
 
 class UserCommand(click.Command):

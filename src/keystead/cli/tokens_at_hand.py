@@ -10,14 +10,14 @@ from keystead.kernel.secrets import Secret
 
 @dataclass(frozen=True, slots=True)
 class TokenAtHand:
-    """A token, and for how many seconds it works; None where that is not known."""
+    """A token, and the Unix second at which it expires; None where that is not known."""
 
     text: Secret
-    expires_in: int | None
+    expires_at: int | None
 
 
-def token_of(credential: Credential, now: int) -> TokenAtHand:
-    """Return the token of a credential, renewed first when that is due. ``now`` is in Unix seconds.
+def token_of(credential: Credential) -> TokenAtHand:
+    """Return the token of a credential, renewed first when that is due.
 
     An API key is a bearer token too (promise K11). Raises SignInRequired, NetworkError and StoreError.
     """
@@ -25,16 +25,16 @@ def token_of(credential: Credential, now: int) -> TokenAtHand:
     if scheme == "Basic":
         return TokenAtHand(Secret(base64.b64decode(text).decode().removesuffix(":")), None)
     if not isinstance(credential, StoredCredential):
-        return TokenAtHand(Secret(text), _left(Secret(text), now))
+        return TokenAtHand(Secret(text), _end_of(Secret(text)))
     context = Store.open().find(credential.name)
     if context is None or context.access_token != Secret(text):
-        return TokenAtHand(Secret(text), _left(Secret(text), now))
-    return TokenAtHand(Secret(text), max(0, context.access_token_expires_at - now))
+        return TokenAtHand(Secret(text), _end_of(Secret(text)))
+    return TokenAtHand(Secret(text), context.access_token_expires_at)
 
 
-def _left(token: Secret, now: int) -> int | None:
+def _end_of(token: Secret) -> int | None:
     """Return what a token says of its own end (RFC 7519, section 4.1.4), if it says anything."""
     from keystead.client._claims import claims_of
 
     ends = claims_of(token.reveal()).get("exp")
-    return max(0, int(ends) - now) if isinstance(ends, (int, float)) else None
+    return int(ends) if isinstance(ends, (int, float)) else None

@@ -123,9 +123,18 @@ class StoredCredential:
     another process's refresh is noticed at once.
     """
 
-    def __init__(self, store: Store, name: str | None, refresh: Refresh, *, patience: float = REFRESH_SECONDS) -> None:
+    def __init__(
+        self,
+        store: Store,
+        name: str | None,
+        refresh: Refresh,
+        *,
+        at_least: float = 0,
+        patience: float = REFRESH_SECONDS,
+    ) -> None:
         """Use the context of this name, or the current one. Raises SignInRequired when there is none.
 
+        A token is renewed as well when it has less than ``at_least`` seconds left and half of its life is over.
         ``patience`` is for how many seconds another thread or process that renews it is waited for.
         """
         context = store.context(name)
@@ -133,6 +142,7 @@ class StoredCredential:
         self.name = context.name
         self._store = store
         self._refresh = refresh
+        self._at_least = at_least
         self._patience = patience
         self._seen: _Seen | None = None
         self._ended: tuple[Secret, float] | None = None
@@ -208,7 +218,7 @@ class StoredCredential:
         return found
 
     def _is_due(self, seen: _Seen) -> bool:
-        return seen.context.is_due(self._store.clock.now(), seen.share)
+        return seen.context.is_due(self._store.clock.now(), seen.share, self._at_least)
 
     # Renewing
 

@@ -50,11 +50,13 @@ def find_credential(
     environ: Mapping[str, str] | None = None,
     store: Store | None = None,
     refresh: Refresh | None = None,
+    at_least: float = 0,
 ) -> Credential:
     """Return the credential to use, by the order above.
 
     Raises SignInRequired when there is none, with what to do; UsageError when what is given does not fit together.
-    ``refresh`` asks a server for the next tokens; by default over the network.
+    ``refresh`` asks a server for the next tokens; by default over the network. ``at_least`` is for how many seconds
+    the token of a stored sign-in works, or half of its life where that is less.
     """
     known = os.environ if environ is None else environ
     if token is not None and api_key is not None:
@@ -70,7 +72,7 @@ def find_credential(
             return _from_variable(name, text, wanted, known)
     stored = store or Store.open(environ=known)
     chosen = _stored_name(stored, context or _variable(known, CONTEXT_VARIABLE), wanted)
-    return StoredCredential(stored, chosen, refresh or _over_the_network())
+    return StoredCredential(stored, chosen, refresh or _over_the_network(), at_least=at_least)
 
 
 def overrides(environ: Mapping[str, str] | None = None, *, context: str | None = None) -> tuple[Override, ...]:

@@ -25,6 +25,12 @@ DIRECTORY_VARIABLE = "KEYSTEAD_CONFIG_DIR"
 EARLIEST_SHARE = 0.20
 LATEST_SHARE = 0.05
 """A token is renewed at a random moment in this last part of its life, so that renewals are spread (promise R10)."""
+HANDED_ON = 75
+"""Seconds that a token has left at least when it is given to another program, or half of its life where that is less.
+
+The ACTIVATE SDK asks for another token a minute before the end of the one it has. Given the same one again, it would
+use it to its last moment, and be refused on the way.
+"""
 _CLOCK_STEP = 60
 """Seconds by which a token may seem to come from the future; more means that the clock was set back."""
 _OTHERS = 0o077
@@ -53,18 +59,29 @@ def valid_token(context: "str | None", environ: "Mapping[str, str]") -> "tuple[s
 def _usable(content: "Any", kept: "Any") -> "tuple[str, int] | None":
     token, issued_at, expires_at = kept["access_token"], kept["access_token_issued_at"], kept["access_token_expires_at"]
     whole = content["version"] == VERSION and isinstance(token, str) and token
-    if not whole or not isinstance(expires_at, int) or is_due(issued_at, expires_at, time.time(), random_share()):
+    if not whole or not isinstance(expires_at, int) or _due_to_hand_on(issued_at, expires_at):
         return None
     return token, expires_at
 
 
-def is_due(issued_at: int, expires_at: int, now: float, share: float) -> bool:
+def _due_to_hand_on(issued_at: int, expires_at: int) -> bool:
+    return is_due(issued_at, expires_at, time.time(), random_share(), HANDED_ON)
+
+
+def is_due(issued_at: int, expires_at: int, now: float, share: float, at_least: float = 0) -> bool:
     """Tell whether a token is to be renewed: the last ``share`` of its life has begun, or it is over.
 
-    Times are Unix seconds by this machine's clock. A token that seems to come from the future was stored before the
-    clock was set back, so that nobody knows how old it is (promise J5).
+    It is due as well when it has less than ``at_least`` seconds left and half of its life is over. Times are Unix
+    seconds by this machine's clock. A token that seems to come from the future was stored before the clock was set
+    back, so that nobody knows how old it is (promise J5).
     """
-    return now >= expires_at - (expires_at - issued_at) * share or now < issued_at - _CLOCK_STEP
+    life = expires_at - issued_at
+    return now >= expires_at - max(life * share, min(at_least, life / 2)) or now < issued_at - _CLOCK_STEP
+
+
+def seconds_left(expires_at: int, now: float) -> int:
+    """Return for how many whole seconds a token works, never one too many (``expires_in``, RFC 6749, section 5.1)."""
+    return max(0, expires_at - int(now) - 1)
 
 
 def random_share() -> float:

@@ -234,6 +234,25 @@ def test_a_token_that_is_due_gets_no_quick_answer_and_one_that_is_not_always_doe
     assert len({valid_token(None, quick) for _ in range(200)}) == 2, "in between it is a matter of chance"
 
 
+@pytest.mark.parametrize(
+    ("life", "left", "given"), [(600, 74, False), (600, 125, True), (90, 44, False), (90, 47, True)]
+)
+def test_a_token_that_is_handed_on_has_more_than_a_minute_left_or_half_of_its_life(
+    quick: dict[str, str], life: int, left: int, given: bool
+) -> None:
+    now = int(time.time())
+    moments = {"access_token_issued_at": now + left - life, "access_token_expires_at": now + left}
+    rewrite(Path(quick["KEYSTEAD_CONFIG_DIR"]), "eve", **moments)
+    assert {valid_token(None, quick) is not None for _ in range(50)} == {given}
+
+
+@pytest.mark.parametrize(
+    ("now", "left"), [(940.0, 59), (940.1, 59), (940.9, 59), (999.5, 0), (1_000.0, 0), (2_000.0, 0)]
+)
+def test_the_lifetime_that_is_told_is_never_longer_than_the_token_works(now: float, left: int) -> None:
+    assert _quick.seconds_left(1_000, now) == left
+
+
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"version": 2}', '{"version": 1, "contexts": {"eve": 3}}'])
 def test_there_is_no_quick_answer_from_a_file_that_is_not_understood(quick: dict[str, str], content: str) -> None:
     (Path(quick["KEYSTEAD_CONFIG_DIR"]) / "credentials.json").write_text(content)

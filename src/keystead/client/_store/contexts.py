@@ -63,9 +63,9 @@ class Context:
         """What the keyring calls it."""
         return f"{self.name} {self.server}"
 
-    def is_due(self, now: float, share: float) -> bool:
-        """Tell whether the access token is to be renewed: the last ``share`` of its life has begun."""
-        return _quick.is_due(self.access_token_issued_at, self.access_token_expires_at, now, share)
+    def is_due(self, now: float, share: float, at_least: float) -> bool:
+        """Tell whether the access token is to be renewed: the last ``share`` of its life, or of its time, has begun."""
+        return _quick.is_due(self.access_token_issued_at, self.access_token_expires_at, now, share, at_least)
 
     def is_valid(self, now: float) -> bool:
         """Tell whether the access token can still be used, as far as this machine knows."""
