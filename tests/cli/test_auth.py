@@ -1,8 +1,11 @@
 """What is known here of the sign-in, and the token for other programs (promise C2, contract B2)."""
 
+import base64
 import json
 import sys
 import time
+
+import pytest
 
 from tests.cli.machine import CLOSED, Machine
 from tests.support.server import Acme, KeysteadServer
@@ -106,6 +109,16 @@ def test_a_token_that_ends_within_the_next_minute_is_never_printed(signed_in_alo
         tokens.append(signed_in_alone.run("auth", "token", *words).out.strip())
         assert tokens[-1] == signed_in_alone.the_context()["access_token"]
     assert len(set(tokens)) == 7
+
+
+@pytest.mark.parametrize(
+    "claims", ['{"exp":1e999}', '{"exp":NaN}', '{"exp":"soon"}', "[" * 50_000], ids=lambda one: one[:12]
+)
+def test_a_token_that_says_nonsense_of_its_end_is_printed_without_a_lifetime(machine: Machine, claims: str) -> None:
+    nonsense = f"e30.{base64.urlsafe_b64encode(claims.encode()).decode()}.x"
+    found = machine.run("auth", "token", "--print", "--json", KEYSTEAD_TOKEN=nonsense, KEYSTEAD_URL=CLOSED)
+    assert (found.code, found.err) == (0, "")
+    assert found.json() == {"access_token": nonsense, "token_type": "bearer"}
 
 
 def test_without_a_network_a_token_that_has_run_out_is_exit_code_5_and_the_sign_in_stays(signed_in: Machine) -> None:

@@ -1,7 +1,7 @@
 """The ACTIVATE SDK, unchanged, gets its tokens from our command line as it does from ``pw``, and renews them (C17)."""
 
-import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Final
 
 import pytest
@@ -9,6 +9,7 @@ from parallelworks_client import Client
 from parallelworks_client.auth import SignInExpiredError, SyncClient
 
 from tests.cli.machine import COMMAND, Machine
+from tests.client.store.refreshing import OffsetClock
 from tests.support.browser import Browser
 from tests.support.server import ADA, KeysteadServer
 
@@ -18,22 +19,11 @@ MARGIN: Final = 60
 """The SDK asks for another token so many seconds before the end of the one it has."""
 
 
-class Clock:
-    """The SDK's clock, which goes on when it is told to."""
-
-    def __init__(self) -> None:
-        self.ahead = 0
-
-    def time(self) -> float:
-        """Return the time, in Unix seconds."""
-        return time.time() + self.ahead
-
-
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+def clock(monkeypatch: pytest.MonkeyPatch) -> OffsetClock:
     """Give the clock that the SDK looks at from now on."""
-    one = Clock()
-    monkeypatch.setattr("parallelworks_client.auth.time", one)
+    one = OffsetClock()
+    monkeypatch.setattr("parallelworks_client.auth.time", SimpleNamespace(time=one.now))
     return one
 
 
@@ -56,17 +46,19 @@ def token_of(client: SyncClient) -> str:
     return str(answer.request.headers["authorization"]).removeprefix("Bearer ")
 
 
-def let_pass(machine: Machine, clock: Clock, seconds: int) -> None:
+def let_pass(machine: Machine, clock: OffsetClock, seconds: int) -> None:
     """Let the stored token grow older, and the SDK's clock go on."""
     content = machine.stored()
     (context,) = content["contexts"].values()
     for moment in ("access_token_issued_at", "access_token_expires_at"):
         context[moment] -= seconds
     machine.store(content)
-    clock.ahead += seconds
+    clock.offset += seconds
 
 
-def test_the_sdk_finds_our_sign_in_and_gets_its_tokens_through_our_command(machine: Machine, clock: Clock) -> None:
+def test_the_sdk_finds_our_sign_in_and_gets_its_tokens_through_our_command(
+    machine: Machine, clock: OffsetClock
+) -> None:
     with Client.from_credential_config(cli_command=str(COMMAND)).sync() as client:
         first = token_of(client)
         let_pass(machine, clock, TTL - 2 * MARGIN - 1)
@@ -74,7 +66,7 @@ def test_the_sdk_finds_our_sign_in_and_gets_its_tokens_through_our_command(machi
 
 
 def test_the_sdk_that_asks_for_another_token_a_minute_before_the_end_gets_another(
-    machine: Machine, clock: Clock
+    machine: Machine, clock: OffsetClock
 ) -> None:
     with Client.from_credential_config(cli_command=str(COMMAND)).sync() as client:
         tokens = [token_of(client)]

@@ -36,8 +36,8 @@ class Call:
     def credential(self, *, at_least: float = 0) -> "Credential":
         """Return the credential to use. Raises SignInRequired where there is none.
 
-        A sign-in that is named with --context comes before what is in the environment. Its token works for
-        ``at_least`` so many seconds, or half of its life.
+        A sign-in that is named with --context comes before what is in the environment. A stored sign-in's token that
+        has less than ``at_least`` seconds left is renewed first, once half of its life is over.
         """
         from keystead.client._environment import find_credential
 

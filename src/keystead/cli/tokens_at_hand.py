@@ -1,10 +1,10 @@
 """The token that ``keystead auth token`` prints, from wherever the credential comes."""
 
 import base64
+import math
 from dataclasses import dataclass
 
 from keystead.client._credentials import Credential, StoredCredential
-from keystead.client._store import Store
 from keystead.kernel.secrets import Secret
 
 
@@ -24,9 +24,7 @@ def token_of(credential: Credential) -> TokenAtHand:
     scheme, _, text = credential.authorization().reveal().partition(" ")
     if scheme == "Basic":
         return TokenAtHand(Secret(base64.b64decode(text).decode().removesuffix(":")), None)
-    if not isinstance(credential, StoredCredential):
-        return TokenAtHand(Secret(text), _end_of(Secret(text)))
-    context = Store.open().find(credential.name)
+    context = credential.store.find(credential.name) if isinstance(credential, StoredCredential) else None
     if context is None or context.access_token != Secret(text):
         return TokenAtHand(Secret(text), _end_of(Secret(text)))
     return TokenAtHand(Secret(text), context.access_token_expires_at)
@@ -37,4 +35,4 @@ def _end_of(token: Secret) -> int | None:
     from keystead.client._claims import claims_of
 
     ends = claims_of(token.reveal()).get("exp")
-    return int(ends) if isinstance(ends, (int, float)) else None
+    return int(ends) if isinstance(ends, (int, float)) and math.isfinite(ends) else None

@@ -12,7 +12,7 @@ def claims_of(token: str) -> dict[str, Any]:
         return {}
     try:
         found = json.loads(_decoded(parts[1]))
-    except ValueError:  # no base64, no UTF-8 or no JSON
+    except (ValueError, RecursionError):  # no base64, no UTF-8, no JSON, or too deep
         return {}
     return found if isinstance(found, dict) else {}
 

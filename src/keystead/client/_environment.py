@@ -55,8 +55,8 @@ def find_credential(
     """Return the credential to use, by the order above.
 
     Raises SignInRequired when there is none, with what to do; UsageError when what is given does not fit together.
-    ``refresh`` asks a server for the next tokens; by default over the network. ``at_least`` is for how many seconds
-    the token of a stored sign-in works, or half of its life where that is less.
+    ``refresh`` asks a server for the next tokens; by default over the network. A stored sign-in's token that has less
+    than ``at_least`` seconds left is renewed first, once half of its life is over.
     """
     known = os.environ if environ is None else environ
     if token is not None and api_key is not None:

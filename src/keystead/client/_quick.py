@@ -59,13 +59,9 @@ def valid_token(context: "str | None", environ: "Mapping[str, str]") -> "tuple[s
 def _usable(content: "Any", kept: "Any") -> "tuple[str, int] | None":
     token, issued_at, expires_at = kept["access_token"], kept["access_token_issued_at"], kept["access_token_expires_at"]
     whole = content["version"] == VERSION and isinstance(token, str) and token
-    if not whole or not isinstance(expires_at, int) or _due_to_hand_on(issued_at, expires_at):
+    if not whole or not isinstance(expires_at, int):
         return None
-    return token, expires_at
-
-
-def _due_to_hand_on(issued_at: int, expires_at: int) -> bool:
-    return is_due(issued_at, expires_at, time.time(), random_share(), HANDED_ON)
+    return None if is_due(issued_at, expires_at, time.time(), random_share(), HANDED_ON) else (token, expires_at)
 
 
 def is_due(issued_at: int, expires_at: int, now: float, share: float, at_least: float = 0) -> bool:

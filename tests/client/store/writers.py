@@ -2,7 +2,7 @@
 
 Each writer replaces the tokens of its own context and a number of its own, again and again, and notes each number that
 the store has taken. One after the other is killed by SIGKILL at any moment and replaced by another, until there were so
-many kills and so many changes, however slow the disk is. Prints an object: how many changes were made, and what the
+many kills and so many changes, or a minute is over. Prints an object: how many changes were made, and what the
 store has lost of what it had taken.
 """
 
@@ -21,6 +21,7 @@ from keystead.client._store import SignIn, Store
 from keystead.kernel.secrets import Secret
 
 PADDING = 600
+SECONDS = 60
 
 
 def tokens(number: int) -> TokenSet:
@@ -48,8 +49,8 @@ def main(directory: Path, writers: int, kills: int, changes: int) -> None:
     taken = mmap.mmap(-1, writers * 8)
     pids = [_fork(store, index, taken) for index in range(writers)]
     generator = random.Random(11)  # noqa: S311 - moments, not secrets
-    killed = 0
-    while killed < kills or _total(taken, writers) < changes:
+    killed, deadline = 0, time.monotonic() + SECONDS
+    while killed < kills or (_total(taken, writers) < changes and time.monotonic() < deadline):
         killed += 1
         time.sleep(generator.random() / 50)  # a kill comes at any moment; there is no event to wait for
         index = generator.randrange(writers)

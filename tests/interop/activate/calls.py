@@ -65,7 +65,8 @@ class Call:
     limited: bool = True
 
 
-def _mfa(method: str, **values: str) -> MfaLoginInputBody:
+def second_factor(method: str, **values: Any) -> MfaLoginInputBody:
+    """Return what shows a second factor."""
     return MfaLoginInputBody.from_dict({"mfaMethod": method, "values": values})
 
 
@@ -104,7 +105,7 @@ CALLS: Final[dict[str, Call]] = {
         options={"body": PostImpersonateInputBody(username="bob", reason="He asked for help.")}
     ),
     "authentication.post_logout": Call(),
-    "authentication.post_mfa_login": Call(options={"body": _mfa("otp", code="123456")}, public=True),
+    "authentication.post_mfa_login": Call(options={"body": second_factor("otp", code="123456")}, public=True),
     "authentication.post_oidc_device_authorization": Call(public=True),
     "authentication.post_oidc_introspect": Call(),
     "authentication.post_oidc_revoke": Call(public=True),

@@ -18,13 +18,12 @@ from parallelworks_client.api.authentication import (
     post_password_login,
     post_webauthn_auth_options,
 )
-from parallelworks_client.models.mfa_login_input_body import MfaLoginInputBody
 from parallelworks_client.models.password_login_input_body import PasswordLoginInputBody
 
 from keystead.kernel.clock import SystemClock
 from tests.factors.authenticator import Authenticator
 from tests.interop.activate import sdk
-from tests.interop.activate.calls import function
+from tests.interop.activate.calls import function, second_factor
 from tests.interop.activate.newcomers import begin_app, begin_passkey, confirm, show
 from tests.interop.activate.sdk import Sdk
 from tests.support import issued
@@ -57,8 +56,7 @@ def password(client: Sdk, person: Person) -> Any:
 
 def second(client: Sdk, method: str, **values: Any) -> int:
     """Show a second factor, and return the status."""
-    body = MfaLoginInputBody.from_dict({"mfaMethod": method, "values": values})
-    return int(post_mfa_login.sync_detailed(client=client, body=body).status_code)
+    return int(post_mfa_login.sync_detailed(client=client, body=second_factor(method, **values)).status_code)
 
 
 def note_codes(done: Any) -> None:

@@ -9,7 +9,6 @@ from typing import Any, Final
 import pytest
 from parallelworks_client.api.authentication import post_logout, post_password_login, post_webauthn_auth_options
 from parallelworks_client.models.error import Error
-from parallelworks_client.models.mfa_login_input_body import MfaLoginInputBody
 from parallelworks_client.models.password_login_input_body import PasswordLoginInputBody
 from parallelworks_client.types import File, Response
 from sqlalchemy import bindparam, delete, update
@@ -18,7 +17,7 @@ from keystead.db import Command
 from keystead.db.tables import membership, organization
 from tests.gate.serving import ask
 from tests.interop.activate import sdk
-from tests.interop.activate.calls import function
+from tests.interop.activate.calls import function, second_factor
 from tests.interop.activate.entering import Keeper, Secured, add_secured, run
 from tests.interop.activate.sdk import Sdk
 from tests.support.server import ADA, BOB, KeysteadServer, add_acme
@@ -55,10 +54,6 @@ def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KeysteadServer]
 
 def body(username: str, password: str) -> PasswordLoginInputBody:
     return PasswordLoginInputBody(username=username, password=password)
-
-
-def mfa(method: str, **values: Any) -> MfaLoginInputBody:
-    return MfaLoginInputBody.from_dict({"mfaMethod": method, "values": values})
 
 
 def at_the_step(server: KeysteadServer, person: Secured) -> Keeper:
@@ -129,7 +124,7 @@ def test_an_app_is_asked_for_with_a_cookie_that_only_the_second_step_gets(
 def test_a_code_of_the_app_finishes_the_sign_in_and_the_step_is_over(server: KeysteadServer, carl: Secured) -> None:
     keeper = at_the_step(server, carl)
     used = keeper.header(STEP)
-    assert step(keeper, body=mfa("otp", code=carl.code())).status_code == 204
+    assert step(keeper, body=second_factor("otp", code=carl.code())).status_code == 204
     assert set(keeper.cookies) == {"cloud.sso", "keystead.device"}
     assert keeper.whoami() == 200
     again = Keeper(server.url).post(STEP, {"mfaMethod": "otp", "values": {"code": carl.code(1)}}, headers=used)
@@ -145,21 +140,21 @@ def test_a_recovery_code_finishes_the_sign_in_once_and_may_come_as_octets(
     assert step(keeper, body=File(payload=payload)).status_code == 204
     assert keeper.whoami() == 200
     another = at_the_step(server, carl)
-    assert refusal(another, post_mfa_login, 401, body=mfa("recovery", code=carl.recovery_codes[0])).code == (
+    assert refusal(another, post_mfa_login, 401, body=second_factor("recovery", code=carl.recovery_codes[0])).code == (
         "wrong_sign_in"
     )
 
 
 def test_a_wrong_code_may_be_followed_by_the_right_one(server: KeysteadServer, carl: Secured) -> None:
     keeper = at_the_step(server, carl)
-    refused = refusal(keeper, post_mfa_login, 401, body=mfa("otp", code="wrong"))
+    refused = refusal(keeper, post_mfa_login, 401, body=second_factor("otp", code="wrong"))
     assert refused.code == "wrong_sign_in"
     assert "code is not right" in refused.message
     assert keeper.show("recovery", code=carl.recovery_codes[1]).status_code == 204
 
 
 def test_without_a_step_or_with_a_wrong_one_one_begins_again(server: KeysteadServer, nobody: Sdk) -> None:
-    refused = sdk.bad(post_mfa_login, nobody, 401, body=mfa("otp", code="123456"))
+    refused = sdk.bad(post_mfa_login, nobody, 401, body=second_factor("otp", code="123456"))
     assert refused.code == "sign_in_over"
     assert sdk.bad(post_webauthn_auth_options, nobody, 401).code == "sign_in_over"
     for cookie in ("x", "kst_" + "a" * 45, ""):
@@ -321,7 +316,7 @@ def test_a_passkey_is_asked_for_and_finishes_the_sign_in(server: KeysteadServer,
     assert [one.type_ for one in question.allow_credentials] == ["public-key"]
     assert question.timeout > 0
     answer = json.loads(petra.phone.get(json.dumps(question.to_dict())))
-    assert step(keeper, body=mfa("webauthn", **answer)).status_code == 204
+    assert step(keeper, body=second_factor("webauthn", **answer)).status_code == 204
     assert set(keeper.cookies) == {"cloud.sso", "keystead.device"}
     assert keeper.whoami() == 200
 
@@ -370,5 +365,5 @@ def test_nobody_without_an_organization_is_let_in_by_the_second_step(server: Key
     keeper = at_the_step(server, fred)
     (user_id,) = ask(server.data, 'SELECT id FROM "user" WHERE username = ?', "fred")
     run(server, Command(delete(membership).where(membership.c.user_id == bindparam("user_id"))), user_id=user_id)
-    answer = step(keeper, body=mfa("otp", code=fred.code()))
+    answer = step(keeper, body=second_factor("otp", code=fred.code()))
     assert (answer.status_code, answer.parsed.code) == (403, "forbidden")

@@ -64,7 +64,7 @@ class Context:
         return f"{self.name} {self.server}"
 
     def is_due(self, now: float, share: float, at_least: float) -> bool:
-        """Tell whether the access token is to be renewed: the last ``share`` of its life, or of its time, has begun."""
+        """Tell whether the access token is to be renewed (``_quick.is_due``)."""
         return _quick.is_due(self.access_token_issued_at, self.access_token_expires_at, now, share, at_least)
 
     def is_valid(self, now: float) -> bool:
