@@ -27,9 +27,9 @@ def quick() -> RetryPolicy:
     return RetryPolicy(first=0.001, longest=0.002)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def tokens(shared_server: KeysteadServer, acme: Acme) -> TokenSet:
-    """Give what a sign-in of ada with every scope gave."""
+    """Give what a sign-in of ada with every scope gave: ten minutes of access, too short for all the files."""
     with Browser(shared_server.url) as browser:
         browser.sign_in(ADA.username, ADA.password)
         login = DeviceLogin(shared_server.url, scopes=EVERY_SCOPE)

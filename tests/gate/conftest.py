@@ -33,8 +33,9 @@ def furnished(tmp_path_factory: pytest.TempPathFactory) -> Furnished:
 
 @pytest.fixture(scope="session")
 def gate(furnished: Furnished, tmp_path_factory: pytest.TempPathFactory) -> Iterator[KeysteadServer]:
-    """Give the server that the tests of the gate share."""
-    with furnished_server(furnished, tmp_path_factory.mktemp("gate")) as server:
+    """Give the server that the tests of the gate share. Its access tokens are good for as long as tests may take."""
+    settings = {"KEYSTEAD_ACCESS_TOKEN_TTL": "86400"}
+    with furnished_server(furnished, tmp_path_factory.mktemp("gate"), settings) as server:
         yield server
 
 

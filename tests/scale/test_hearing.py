@@ -21,7 +21,7 @@ from tests.support.processes import wait_for
 HEARD_WITHIN: Final = 1.0
 """Seconds after which a revoked key is refused everywhere, and after which a node that is cut off trusts nothing."""
 ROUNDS: Final = 5
-APPROVED_WITHIN: Final = {"notified": 0.1, "asking": 0.3}
+APPROVED_WITHIN: Final = {"notified": 0.2, "asking": 0.4}
 """Seconds from the answer to a click on one node to that of a poll which another holds: the middle one of several."""
 CUTS: Final = {"frozen": Cable.freeze, "dropped": Cable.drop}
 

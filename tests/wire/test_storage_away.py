@@ -29,8 +29,8 @@ from tests.wire.sharing_nodes import (
 )
 
 BOUND: float = PATIENCE_MS / 1000
-NOISE = 0.2
-"""Seconds that a busy machine may add."""
+NOISE = 2.0
+"""Seconds that a busy machine may add. Without a bound a storage that hangs is waited for much longer."""
 
 
 def refuse_to_write(server: ValkeyServer) -> None:
@@ -147,7 +147,7 @@ async def test_a_storage_that_stays_away_is_asked_about_once_a_second_and_by_no_
                 await in_turn(node, "sign_in", 100)
                 await asyncio.sleep(0.01)
             after = (await client.info("errorstats"))["errorstat_READONLY"]["count"]
-        assert 1 <= after - before <= 3
+        assert 1 <= after - before <= 1 + time.monotonic() - begin
 
 
 async def test_a_storage_that_keeps_falling_silent_is_not_asked_again_at_once(

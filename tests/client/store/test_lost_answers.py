@@ -232,7 +232,7 @@ def test_a_failure_is_shared_by_the_threads_that_waited_for_it(desk: Desk) -> No
         thread.start()
     while clock.looks < before + 2 * 9:  # each looks twice, and then stands before the lock, which nothing tells
         time.sleep(0.01)
-    time.sleep(0.2)
+    time.sleep(0.5)
     may_fail.set()
     for thread in threads:
         thread.join()
