@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import product
 from typing import Any
 
@@ -17,6 +17,7 @@ from keystead.kernel.secrets import Secret
 from keystead.sessions.models import SignedIn, Visit
 from tests.organizations.company import ADDRESS, Company, Node, node
 from tests.organizations.conftest import Open
+from tests.support.hashing import HeldHashing
 from tests.support.mail import PostOffice
 
 PASSWORD = Secret("A heron, standing in 3 rains")
@@ -31,12 +32,17 @@ async def set_password(
     await company.organizations.set_password(acting, of, name, password, address=ADDRESS)
 
 
-async def asked_once(company: Company, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-    """Begin something that asks twice, and let others go on when it has asked once and the password is hashed."""
-    before, begun = company.house.db.units, asyncio.create_task(work)
-    while company.house.db.units == before:  # noqa: ASYNC110 - the database tells nobody who asks
-        await asyncio.sleep(0)
-    return begun
+@asynccontextmanager
+async def hashing(
+    monkeypatch: pytest.MonkeyPatch, work: Coroutine[Any, Any, None]
+) -> AsyncIterator[asyncio.Task[None]]:
+    """Begin something that asks before and after a password is hashed, and let others act while it is."""
+    held, begun = HeldHashing(monkeypatch), asyncio.create_task(work)
+    await held.begun.wait()
+    try:
+        yield begun
+    finally:
+        held.go_on.set()
 
 
 async def signs_in(company: Company, name: str, password: Secret = PASSWORD) -> bool:
@@ -109,20 +115,24 @@ async def test_an_operator_may_set_anybodys_but_is_asked_again_whether_they_oper
     assert not await signs_in(company, "ben")
 
 
-async def test_somebody_who_joins_another_organization_meanwhile_keeps_their_password(company: Company) -> None:
+async def test_somebody_who_joins_another_organization_meanwhile_keeps_their_password(
+    company: Company, monkeypatch: pytest.MonkeyPatch
+) -> None:
     accounts = company.house.services.accounts
     evil = await accounts.organization_by_name("evil")
-    setting = await asked_once(company, set_password(company, "ada", "ben"))
-    await accounts.add_membership(await company.id_of("ben"), evil.id, Role.MEMBER)
+    async with hashing(monkeypatch, set_password(company, "ada", "ben")) as setting:
+        await accounts.add_membership(await company.id_of("ben"), evil.id, Role.MEMBER)
     with pytest.raises(Forbidden, match="another organization"):
         await setting
     assert not await signs_in(company, "ben")
 
 
-async def test_an_admin_who_was_made_a_member_meanwhile_sets_nothing(company: Company) -> None:
+async def test_an_admin_who_was_made_a_member_meanwhile_sets_nothing(
+    company: Company, monkeypatch: pytest.MonkeyPatch
+) -> None:
     owner, alan = await company.principal("ada"), await company.id_of("alan")
-    setting = await asked_once(company, set_password(company, "alan", "ben"))
-    await company.organizations.change_role(owner, alan, Role.MEMBER)
+    async with hashing(monkeypatch, set_password(company, "alan", "ben")) as setting:
+        await company.organizations.change_role(owner, alan, Role.MEMBER)
     with pytest.raises(Forbidden):
         await setting
     assert not await signs_in(company, "ben")

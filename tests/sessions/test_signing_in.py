@@ -6,7 +6,6 @@ import re
 import pytest
 from sqlalchemy import bindparam, update
 
-from keystead.accounts.passwords import Cost
 from keystead.db import Command, Transaction
 from keystead.db.tables import user
 from keystead.kernel.principal import Method
@@ -16,6 +15,7 @@ from keystead.kernel.secrets import Secret
 from keystead.sessions.models import SignedIn
 from tests.accounts.conftest import OpenHouse
 from tests.accounts.house import PASSWORD, WRONG, House
+from tests.support.hashing import HeldHashing
 
 HOME = "192.0.2.7"
 ELSEWHERE = "198.51.100.66"
@@ -120,21 +120,23 @@ async def test_a_new_password_ends_every_session_and_every_process_hears_of_it(h
     assert (await sign_in(house, NEW_PASSWORD)).secret.reveal()
 
 
-async def test_a_sign_in_that_began_with_the_old_password_gets_no_session_under_the_new_one(opened: OpenHouse) -> None:
-    slow = opened(cost=Cost(memory=65_536, passes=4))
-    ada_id = await slow.add_ada()
-    slow.clock.advance(60)
-    signing_in = asyncio.create_task(sign_in(slow))
-    await asyncio.sleep(0)  # the hash of the old password has begun in its thread
-    ada = await slow.accounts.user_by_name("ada")
+async def test_a_sign_in_that_began_with_the_old_password_gets_no_session_under_the_new_one(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada_id = await house.add_ada()
+    house.clock.advance(60)
+    ada = await house.accounts.user_by_name("ada")
     assert ada is not None
+    hashing = HeldHashing(monkeypatch)
+    signing_in = asyncio.create_task(sign_in(house))
+    await hashing.begun.wait()
 
     async def change(tx: Transaction) -> None:
-        await slow.accounts.keep_password(tx, ada, "$argon2id$another")
-        await slow.sessions.end_all(tx, ada_id)
+        await house.accounts.keep_password(tx, ada, "$argon2id$another")
+        await house.sessions.end_all(tx, ada_id)
 
-    await slow.db.write(change)
-    assert not signing_in.done()
+    await house.db.write(change)
+    hashing.go_on.set()
     with pytest.raises(WrongSignIn):
         await signing_in
 
