@@ -1,6 +1,7 @@
 """Passwords: what may be one, that it is checked as it was typed, and that hashing starves nobody (W5, W6)."""
 
 import asyncio
+import threading
 import time
 import unicodedata
 from collections.abc import Iterator
@@ -151,14 +152,25 @@ async def test_a_known_device_gets_in_through_a_crowd_of_strangers_and_before_th
 
 
 async def test_who_gives_up_waiting_frees_the_place_and_who_leaves_early_does_not_double_the_work(
-    hasher: PasswordHasher,
+    hasher: PasswordHasher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    may_end = threading.Event()
+    verify = argon2.PasswordHasher.verify
+
+    def held(hashing: argon2.PasswordHasher, stored: str, text: str) -> bool:
+        may_end.wait(30)
+        return verify(hashing, stored, text)
+
+    monkeypatch.setattr(argon2.PasswordHasher, "verify", held)
     running, waiting = (asyncio.create_task(hasher.verify(None, WRONG)) for _ in range(2))
     await asyncio.sleep(0)
     waiting.cancel()
     running.cancel()
     await asyncio.gather(running, waiting, return_exceptions=True)
-    answers = await asyncio.gather(*(hasher.verify(None, WRONG) for _ in range(4)), return_exceptions=True)
+    later = [asyncio.create_task(hasher.verify(None, WRONG)) for _ in range(4)]
+    await asyncio.wait(later, return_when=asyncio.FIRST_COMPLETED)
+    may_end.set()
+    answers = await asyncio.gather(*later, return_exceptions=True)
     # The abandoned hash still has the one thread: two may wait for it, and two more are refused.
     assert answers[:2] == [Verdict.WRONG] * 2
     assert [type(answer) for answer in answers[2:]] == [RateLimited] * 2
@@ -166,9 +178,10 @@ async def test_who_gives_up_waiting_frees_the_place_and_who_leaves_early_does_no
 
 
 async def test_the_event_loop_goes_on_while_passwords_are_hashed(hasher: PasswordHasher) -> None:
-    hashing = asyncio.create_task(hasher.verify(None, WRONG))
-    turns = 0
-    while not hashing.done():
-        await asyncio.sleep(0)
-        turns += 1
-    assert turns > 50
+    turns = [0] * 5  # of several, because a busy machine may let the loop stand still for as long as one takes
+    for number in range(len(turns)):
+        hashing = asyncio.create_task(hasher.verify(None, WRONG))
+        while not hashing.done():
+            await asyncio.sleep(0)
+            turns[number] += 1
+    assert max(turns) > 50
