@@ -1,5 +1,6 @@
 """The servers that tests share. A test that stops its server or chooses its settings takes one of its own."""
 
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,10 +17,12 @@ from tests.support.valkey import ValkeyServer
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let the run say what it could not run, because a program is missing."""
+    """Let the run say what it could not run, because a program is missing, and what it starts hear Ctrl-C."""
     config.pluginmanager.register(Absences(), "absences")
     BEFORE_A_START.append(engine.prepare)
     config.addinivalue_line("markers", "sqlite: looks into SQLite itself; left out of a run with TEST_ENGINE=postgres")
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell lets what runs in its background ignore it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_unconfigure() -> None:
