@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -90,3 +91,29 @@ def test_a_reader_who_has_gone_is_no_reason_for_a_traceback() -> None:
     command = f"{sys.executable} -m keystead admin --help | true"
     found = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60, check=False)
     assert found.stderr == ""
+
+
+CTRL_C_IN: Final = {
+    "a callback": "weakref.finalize(Thing(), signal.raise_signal, signal.SIGINT)",
+    "the making of a class": "type('Made', (), {'name': Named()})",
+}
+"""Where Python cannot raise KeyboardInterrupt as it is; imports do both, again and again."""
+PRESSED: Final = """
+import signal, sys, time, weakref
+from keystead.cli import running
+signal.signal(signal.SIGINT, signal.default_int_handler)
+class Thing: pass
+class Named:
+    def __set_name__(self, owner, name): signal.raise_signal(signal.SIGINT)
+def command(*arguments, **options):
+    {pressed}
+    time.sleep(30)
+running.keystead.main = command
+sys.exit(running.run(["whoami"]))
+"""
+
+
+@pytest.mark.parametrize("where", CTRL_C_IN)
+def test_no_ctrl_c_is_lost_or_a_traceback_wherever_python_hears_it(where: str) -> None:
+    ended = run_python(PRESSED.format(pressed=CTRL_C_IN[where]))
+    assert (ended.returncode, "Traceback" in ended.stderr) == (130, False), ended.stderr

@@ -68,7 +68,7 @@ def list_keys(call: Call, app: str | None) -> None:
     epilog=examples(
         "keystead keys create --app ci --title deploy --expires 30d",
         "API_KEY=$(keystead keys create --app ci --title deploy)",
-        "keystead keys create --app ci --title report --expires 2027-01-01 --json",
+        "keystead keys create --app ci --title report --expires 30d --json",
     ),
 )
 @click.option("--app", required=True, metavar="APP", help="The app that the key belongs to: its name or its id.")
